@@ -762,11 +762,11 @@ fn effects_register_use_and_flow_are_as_the_table_says() {
             for register in 1..32 {
                 before.x[register] = words.value();
             }
-            if words.next() % 2 == 0 {
+            if words.one_in(2) {
                 before.x[usize::from(inst.rs1)] &= !7;
                 before.x[0] = 0;
             }
-            if words.next() % 4 != 0 {
+            if !words.one_in(4) {
                 before.reservation = before.x[usize::from(inst.rs1)];
             }
             let mut after = before.clone();

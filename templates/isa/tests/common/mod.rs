@@ -19,6 +19,11 @@ impl Words {
         z ^ z >> 31
     }
 
+    /// True once in `n` times.
+    pub fn one_in(&mut self, n: u64) -> bool {
+        self.next().is_multiple_of(n)
+    }
+
     /// A word that decodes as `op`, operand bits random.
     pub fn word(&mut self, op: Op) -> u32 {
         let row = op.row();
@@ -49,7 +54,7 @@ impl Words {
         match word % 8 {
             0..4 => EDGES[(word >> 8) as usize % EDGES.len()],
             4 => 1 << ((word >> 8) % 64),
-            5 => self.next() >> (word >> 8) % 64,
+            5 => self.next() >> ((word >> 8) % 64),
             _ => self.next(),
         }
     }
