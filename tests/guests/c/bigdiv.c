@@ -6,7 +6,7 @@ enum { MAX = 192 };
 
 /* (u of m+n digits, v of n >= 2 digits, top digit of v not zero):
  * q = u / v (m+1 digits), r = u mod v (n digits). */
-static void divide(u32 *q, u32 *r, const u32 *u, const u32 *v, int m, int n) {
+static __attribute__((noinline)) void divide(u32 *q, u32 *r, const u32 *u, const u32 *v, int m, int n) {
     u32 un[MAX + 1], vn[MAX];
     int s = __builtin_clz(v[n - 1]);
     for (int i = n - 1; i > 0; i--)
@@ -53,7 +53,7 @@ static void divide(u32 *q, u32 *r, const u32 *u, const u32 *v, int m, int n) {
 }
 
 /* t = q v + r. */
-static void multiply_back(u32 *t, const u32 *q, const u32 *v, const u32 *r, int m, int n) {
+static __attribute__((noinline)) void multiply_back(u32 *t, const u32 *q, const u32 *v, const u32 *r, int m, int n) {
     for (int i = 0; i < m + n + 1; i++)
         t[i] = i < n ? r[i] : 0;
     for (int i = 0; i <= m; i++) {
