@@ -15,6 +15,7 @@ mod encode;
 mod inst;
 mod kinds;
 mod page;
+mod run;
 mod semantics;
 pub mod table;
 
@@ -23,6 +24,7 @@ pub use decode::{DecodeError, decode, decode_at};
 pub use inst::{Flow, Inst};
 pub use kinds::{Effect, Extension, Format, Width};
 pub use page::write_isa_page;
+pub use run::{Slot, Stop, predecode, run};
 pub use semantics::{Hart, NO_RESERVATION, Outcome, Port, Step, Trap, execute, step};
 pub use table::Op;
 

@@ -4,7 +4,8 @@
 //! Enum, decoder index, encoder, disassembler and documentation page are all generated from it.
 //! Section comments name chapters of the RISC-V unprivileged specification (version 20240411).
 
-use crate::{Effect, Extension, Format, Width};
+use crate::run::{Handler, handle};
+use crate::{Effect, Extension, Format, Port, Width};
 
 /// Only the major opcode is fixed (U and J formats).
 const OPCODE: u32 = 0x0000_007f;
@@ -56,6 +57,13 @@ macro_rules! isa_table {
         impl Op {
             /// Every instruction, in table order; `ALL[i] as usize == i`.
             pub const ALL: &[Op] = &[$(Op::$op),*];
+        }
+
+        /// The function that executes `op` in a form of `LEN` bytes in [`crate::run`].
+        pub(crate) fn handler<P: Port, const LEN: u8>(op: Op) -> Handler<P> {
+            match op {
+                $(Op::$op => handle::<P, { Op::$op as u8 }, LEN>,)*
+            }
         }
 
         /// The table, in the order of [`Op::ALL`].

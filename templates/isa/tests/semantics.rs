@@ -3,73 +3,10 @@
 
 mod common;
 
-use std::collections::HashMap;
-
-use common::Words;
+use common::{Memory, Refused, Words};
 use hartlog_isa::{
-    Effect, Flow, Format, Hart, Inst, NO_RESERVATION, Op, Outcome, Port, Trap, Width, execute,
+    Effect, Flow, Format, Hart, Inst, NO_RESERVATION, Op, Outcome, Trap, Width, execute,
 };
-
-/// Sparse memory that records its accesses and refuses everything at or above `limit`.
-#[derive(Clone, Default)]
-struct Memory {
-    bytes: HashMap<u64, u8>,
-    reads: Vec<(u64, Width, u64)>,
-    writes: Vec<(u64, Width, u64)>,
-    read_limit: Option<u64>,
-    write_limit: Option<u64>,
-    steps: u64,
-}
-
-#[derive(Clone, PartialEq, Debug)]
-struct Refused(u64);
-
-impl Memory {
-    fn put(&mut self, addr: u64, width: Width, value: u64) {
-        for i in 0..width.bytes() {
-            self.bytes
-                .insert(addr.wrapping_add(i), (value >> (8 * i)) as u8);
-        }
-    }
-
-    fn get(&self, addr: u64, width: Width) -> u64 {
-        (0..width.bytes()).fold(0, |value, i| {
-            let byte = self.bytes.get(&addr.wrapping_add(i)).copied().unwrap_or(0);
-            value | u64::from(byte) << (8 * i)
-        })
-    }
-}
-
-impl Port for Memory {
-    type Fault = Refused;
-
-    fn load(&mut self, addr: u64, width: Width) -> Result<u64, Refused> {
-        if self.read_limit.is_some_and(|limit| addr >= limit) {
-            return Err(Refused(addr));
-        }
-        let value = self.get(addr, width);
-        self.reads.push((addr, width, value));
-        Ok(value)
-    }
-
-    fn store(&mut self, addr: u64, width: Width, value: u64) -> Result<(), Refused> {
-        if self.write_limit.is_some_and(|limit| addr >= limit) {
-            return Err(Refused(addr));
-        }
-        assert_eq!(
-            value & !width.mask(),
-            0,
-            "the port gets a value of the access width"
-        );
-        self.put(addr, width, value);
-        self.writes.push((addr, width, value));
-        Ok(())
-    }
-
-    fn steps(&mut self) -> u64 {
-        self.steps
-    }
-}
 
 const PC: u64 = 0x1_0000;
 /// Most tests use `op a0,a1,a2`.

@@ -1,10 +1,11 @@
 //! Helpers of several test binaries.
 #![allow(dead_code)] // Each binary uses its own part.
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use hartlog_isa::{Inst, Op};
+use hartlog_isa::{Inst, Op, Port, Width};
 use quickcheck::{Arbitrary, Gen};
 
 /// Deterministic pseudo-random words (SplitMix64), so that a failure names a repeatable case.
@@ -80,6 +81,67 @@ impl Arbitrary for AnyInst {
             u8::arbitrary(g) % 32
         };
         AnyInst(Inst::new(op, rd, rs1, u8::arbitrary(g) % 32, imm))
+    }
+}
+
+/// Sparse memory that records its accesses and refuses everything at or above `limit`.
+#[derive(Clone, Default)]
+pub struct Memory {
+    pub bytes: HashMap<u64, u8>,
+    pub reads: Vec<(u64, Width, u64)>,
+    pub writes: Vec<(u64, Width, u64)>,
+    pub read_limit: Option<u64>,
+    pub write_limit: Option<u64>,
+    pub steps: u64,
+}
+
+#[derive(Clone, PartialEq, Debug)]
+pub struct Refused(pub u64);
+
+impl Memory {
+    pub fn put(&mut self, addr: u64, width: Width, value: u64) {
+        for i in 0..width.bytes() {
+            self.bytes
+                .insert(addr.wrapping_add(i), (value >> (8 * i)) as u8);
+        }
+    }
+
+    pub fn get(&self, addr: u64, width: Width) -> u64 {
+        (0..width.bytes()).fold(0, |value, i| {
+            let byte = self.bytes.get(&addr.wrapping_add(i)).copied().unwrap_or(0);
+            value | u64::from(byte) << (8 * i)
+        })
+    }
+}
+
+impl Port for Memory {
+    type Fault = Refused;
+
+    fn load(&mut self, addr: u64, width: Width) -> Result<u64, Refused> {
+        if self.read_limit.is_some_and(|limit| addr >= limit) {
+            return Err(Refused(addr));
+        }
+        let value = self.get(addr, width);
+        self.reads.push((addr, width, value));
+        Ok(value)
+    }
+
+    fn store(&mut self, addr: u64, width: Width, value: u64) -> Result<(), Refused> {
+        if self.write_limit.is_some_and(|limit| addr >= limit) {
+            return Err(Refused(addr));
+        }
+        assert_eq!(
+            value & !width.mask(),
+            0,
+            "the port gets a value of the access width"
+        );
+        self.put(addr, width, value);
+        self.writes.push((addr, width, value));
+        Ok(())
+    }
+
+    fn steps(&mut self) -> u64 {
+        self.steps
     }
 }
 
