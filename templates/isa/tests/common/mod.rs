@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use hartlog_isa::{Inst, Op, Port, Width};
+use hartlog_isa::{Hart, Inst, Op, Port, Trap, Width, execute};
 use quickcheck::{Arbitrary, Gen};
 
 /// Deterministic pseudo-random words (SplitMix64), so that a failure names a repeatable case.
@@ -143,6 +143,33 @@ impl Port for Memory {
     fn steps(&mut self) -> u64 {
         self.steps
     }
+}
+
+pub const PC: u64 = 0x1_0000;
+/// Most tests use `op a0,a1,a2`.
+pub const RD: u8 = 10;
+pub const RS1: u8 = 11;
+pub const RS2: u8 = 12;
+
+pub fn hart(rs1: u64, rs2: u64) -> Hart {
+    let mut hart = Hart::new(PC);
+    hart.x[usize::from(RS1)] = rs1;
+    hart.x[usize::from(RS2)] = rs2;
+    hart
+}
+
+pub const PATTERN: u64 = 0x0123_4567_89ab_cdef;
+
+/// Runs `inst`, which must trap and change nothing in the hart.
+pub fn trap(inst: Inst, mut memory: Memory, rs1: u64) -> Trap<Refused> {
+    let mut state = hart(rs1, 7);
+    state.x[usize::from(RD)] = 99;
+    state.reservation = rs1;
+    let before = state.clone();
+    let trap = execute(&mut state, &inst, &mut memory).unwrap_err();
+    assert_eq!(state, before, "{inst}");
+    assert_eq!(memory.writes, [], "{inst}");
+    trap
 }
 
 /// True if `tool` runs; otherwise says that `what` is skipped.
