@@ -45,9 +45,6 @@ use regions::Regions;
 /// `argv[0]` of every guest: the name of the file must not reach it.
 pub const ARGV0: &[u8] = b"guest";
 
-/// ISA of every guest as bits of `misa`: I, M, A, B (Zba, Zbb, Zbs) and C.
-pub const ISA: u64 = letter(b'I') | letter(b'M') | letter(b'A') | letter(b'B') | letter(b'C');
-
 /// `AT_HWCAP`: the letters that Linux reports (`arch/riscv/include/uapi/asm/hwcap.h`).
 pub const HWCAP: u64 = letter(b'I') | letter(b'M') | letter(b'A') | letter(b'C');
 

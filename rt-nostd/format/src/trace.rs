@@ -24,6 +24,8 @@ pub const TAIL_MAGIC: [u8; 8] = *b"HLTRACE.";
 pub const VERSION: u32 = 1;
 /// [`FileHeader::abi`]: Linux user ABI of RV64.
 pub const ABI_LINUX: u32 = 1;
+/// [`FileHeader::isa`] of every guest: I, M, A, B (Zba, Zbb, Zbs) and C, bit `c - 'A'` each.
+pub const ISA: u64 = 1 << 8 | 1 << 12 | 1 << 0 | 1 << 1 | 1 << 2;
 /// [`FileHeader::log_form`]: values packed at the width of the access.
 pub const LOG_PACKED: u32 = 0;
 
@@ -219,8 +221,8 @@ pub fn chunk_checksum(header: &ChunkHeader, log: &[u8], events: &[u8]) -> u64 {
 }
 
 const _: () = {
-    assert!(size_of::<FileHeader>() == 120 && size_of::<FileHeader>() % 8 == 0);
-    assert!(size_of::<ChunkHeader>() == 344 && size_of::<ChunkHeader>() % 8 == 0);
+    assert!(size_of::<FileHeader>() == 120 && size_of::<FileHeader>().is_multiple_of(8));
+    assert!(size_of::<ChunkHeader>() == 344 && size_of::<ChunkHeader>().is_multiple_of(8));
     assert!(size_of::<EventHeader>() == 24 && size_of::<RangeHeader>() == 24);
     assert!(size_of::<FooterHeader>() == 72 && size_of::<FooterTail>() == 24);
 };
