@@ -1,1 +1,21 @@
-//! Work in progress.
+//! x86-64 templates: how each RISC-V instruction is done on the host.
+//!
+//! * [`asm`]: the assembler (iced-x86 behind typed operands);
+//! * [`place`]: what each host register holds;
+//! * [`block`]: the instructions that are emitted together, and what is known about each value;
+//! * [`emit`]: emission of a block, with deferred values;
+//! * [`rewrite`]: idioms of several instructions that the host does in one;
+//! * `alu`, `muldiv`, `memory`, `flow`: the templates;
+//! * [`stubs`]: entry to and exit from generated code.
+#![forbid(unsafe_code)]
+
+mod alu;
+pub mod asm;
+pub mod block;
+pub mod emit;
+mod flow;
+mod memory;
+mod muldiv;
+pub mod place;
+pub mod rewrite;
+pub mod stubs;

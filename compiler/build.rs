@@ -1,0 +1,42 @@
+//! Builds the runtime and links it to the one object that the compiler embeds.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+fn run(command: &mut Command) {
+    let shown = format!("{command:?}");
+    match command.status() {
+        Ok(status) if status.success() => {}
+        Ok(status) => panic!("{shown}: {status}"),
+        Err(e) => panic!("{shown}: {e}"),
+    }
+}
+
+fn main() {
+    let out = PathBuf::from(std::env::var_os("OUT_DIR").expect("cargo sets OUT_DIR"));
+    let here = PathBuf::from(std::env::var_os("CARGO_MANIFEST_DIR").expect("cargo sets CARGO_MANIFEST_DIR"));
+    let root = here.parent().expect("the compiler is a member of the workspace");
+    for source in ["rt-nostd", "templates/isa", "x86-64.ld", "Cargo.lock"] {
+        watch(&root.join(source));
+    }
+    let target = out.join("runtime");
+    let mut cargo = Command::new(std::env::var_os("CARGO").expect("cargo sets CARGO"));
+    cargo.args(["build", "--release", "--locked", "-p", "rt-nostd", "--manifest-path"]).arg(root.join("Cargo.toml"));
+    cargo.arg("--target-dir").arg(&target);
+    // Flags for the outer build (coverage, other targets) must not reach the runtime.
+    for name in ["RUSTFLAGS", "CARGO_ENCODED_RUSTFLAGS", "CARGO_BUILD_TARGET", "RUSTC_WORKSPACE_WRAPPER"] {
+        cargo.env_remove(name);
+    }
+    run(&mut cargo);
+    if !target.join("release/librt_nostd.a").exists() { std::fs::write(out.join("runtime.o"), b"").unwrap(); return; }
+    run(Command::new("ld")
+        .args(["-r", "--gc-sections", "--strip-debug", "--entry", "_start"])
+        .arg(target.join("release/librt_nostd.a"))
+        .args(["-u", "_start", "-o"])
+        .arg(out.join("runtime.o")));
+}
+
+/// Rebuild when a source of the runtime changes.
+fn watch(path: &Path) {
+    println!("cargo::rerun-if-changed={}", path.display());
+}

@@ -1,0 +1,186 @@
+//! Blocks to host code: one definition per guest function.
+
+use crate::blocks::Block;
+use crate::code::Text;
+use crate::{Mode, Options};
+use hartlog_elf::Elf;
+use hartlog_format::contract::{Site, TABLE_ENTRY};
+use std::collections::HashMap;
+use std::ops::Range;
+use templates::asm::patch_rel32;
+use templates::emit::{Config, Dest, Emitter, Jump};
+use templates::place::Placement;
+use templates::stubs::{Stubs, stubs};
+
+/// Most definitions of an object: each is an ELF section (with another for its relocations), and
+/// section indices are 16 bits wide without extensions.
+const MAX_DEFINITIONS: usize = 16_000;
+
+/// Guest bytes between two ranges of text beyond which the jump table does not span both.
+const MAX_GAP: u64 = 4 << 20;
+
+/// The addresses that the jump table covers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Table {
+    /// Guest addresses.
+    pub range: Range<u64>,
+}
+
+impl Table {
+    /// Number of entries.
+    pub fn len(&self) -> u64 {
+        (self.range.end - self.range.start) / 2
+    }
+
+    /// Whether it has no entry.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Size in bytes.
+    pub fn bytes(&self) -> u64 {
+        self.len() * TABLE_ENTRY
+    }
+}
+
+/// Host code of one or more guest functions.
+#[derive(Clone, Debug)]
+pub struct Definition {
+    /// Symbol of the object.
+    pub name: String,
+    /// The code; jumps inside the definition are filled in.
+    pub code: Vec<u8>,
+    /// Jumps to other definitions and stubs.
+    pub jumps: Vec<Jump>,
+    /// What may raise a signal.
+    pub sites: Vec<Site>,
+    /// Guest pc and host offset of each block.
+    pub blocks: Vec<(u64, u32)>,
+    /// (host offset, guest pc) for listings.
+    pub marks: Vec<(u32, u64)>,
+}
+
+/// All host code of a program.
+#[derive(Clone, Debug)]
+pub struct Code {
+    /// What it was emitted for.
+    pub config: Config,
+    /// Entry and exit.
+    pub stubs: Stubs,
+    /// The definitions, ascending by guest address.
+    pub definitions: Vec<Definition>,
+    /// Block starts: definition and offset.
+    pub entries: HashMap<u64, (u32, u32)>,
+    /// The jump table's range.
+    pub table: Table,
+    /// Guest instructions emitted.
+    pub emitted: u64,
+}
+
+/// Emits all blocks.
+pub fn generate(elf: &Elf, text: &Text, blocks: &[Block], order: &[u8], options: &Options) -> Code {
+    let trace = options.mode == Mode::Trace;
+    let table = table(text);
+    let config = Config {
+        trace,
+        checked: options.checked_addresses,
+        placement: Placement::new(order.iter().copied(), trace),
+        table_base: table.range.start,
+        table_bytes: table.range.end - table.range.start,
+    };
+    let starts: std::collections::HashSet<u64> = blocks.iter().filter_map(|b| b.first()).map(|s| s.pc).collect();
+    let has_block = |pc: u64| starts.contains(&pc);
+    let mut definitions = Vec::new();
+    for (name, range) in functions(elf, blocks) {
+        let mut emitter = Emitter::new(&config, &has_block, options.listing);
+        let members = &blocks[range];
+        let mut offsets = Vec::with_capacity(members.len());
+        for (i, block) in members.iter().enumerate() {
+            let next = members.get(i + 1).and_then(|b| b.first()).map(|s| s.pc);
+            let Some(first) = block.first() else { continue };
+            offsets.push((first.pc, emitter.block(block, next)));
+        }
+        let code = emitter.finish();
+        definitions.push(Definition {
+            name,
+            code,
+            jumps: std::mem::take(&mut emitter.jumps),
+            sites: std::mem::take(&mut emitter.sites),
+            blocks: offsets,
+            marks: emitter.marks.take().unwrap_or_default(),
+        });
+    }
+    let mut entries = HashMap::with_capacity(blocks.len());
+    for (d, definition) in definitions.iter().enumerate() {
+        for (pc, offset) in &definition.blocks {
+            entries.insert(*pc, (d as u32, *offset));
+        }
+    }
+    for (d, definition) in definitions.iter_mut().enumerate() {
+        let Definition { code, jumps, .. } = definition;
+        jumps.retain(|jump| match jump.dest {
+            Dest::Block(pc) => match entries.get(&pc) {
+                Some((other, offset)) if *other == d as u32 => {
+                    patch_rel32(code, jump.end, *offset);
+                    false
+                }
+                _ => true,
+            },
+            Dest::Stub(_) => true,
+        });
+    }
+    let stubs = stubs(&config);
+    let emitted = blocks.iter().map(|b| b.len() as u64).sum();
+    Code { config, stubs, definitions, entries, table, emitted }
+}
+
+/// The jump table covers the largest cluster of text.
+fn table(text: &Text) -> Table {
+    let mut best = 0..0;
+    let mut cluster: Option<Range<u64>> = None;
+    for range in text.ranges() {
+        cluster = Some(match cluster {
+            Some(c) if range.start - c.end <= MAX_GAP => c.start..range.end,
+            _ => range,
+        });
+        if let Some(c) = &cluster
+            && c.end - c.start > best.end - best.start
+        {
+            best = c.clone();
+        }
+    }
+    best.start &= !1;
+    best.end = best.end.next_multiple_of(2);
+    Table { range: best }
+}
+
+/// Names and block ranges of the definitions: one per symbol, fewer where there would be too many.
+fn functions(elf: &Elf, blocks: &[Block]) -> Vec<(String, Range<usize>)> {
+    let mut groups: Vec<(Option<usize>, Range<usize>)> = Vec::new();
+    for (i, block) in blocks.iter().enumerate() {
+        let Some(first) = block.first() else { continue };
+        let owner = elf.symbols.partition_point(|s| s.addr <= first.pc).checked_sub(1);
+        match groups.last_mut() {
+            Some((o, range)) if *o == owner => range.end = i + 1,
+            _ => groups.push((owner, i..i + 1)),
+        }
+    }
+    let per = groups.len().div_ceil(MAX_DEFINITIONS).max(1);
+    let mut seen: HashMap<String, u32> = HashMap::new();
+    groups
+        .chunks(per)
+        .filter_map(|chunk| {
+            let (owner, first) = chunk.first()?;
+            let (_, last) = chunk.last()?;
+            let base = match owner {
+                Some(o) => format!("guest.{}", elf.name(&elf.symbols[*o])),
+                None => "guest".to_owned(),
+            };
+            let count = seen.entry(base.clone()).or_default();
+            *count += 1;
+            let pc = blocks[first.start].first().map_or(0, |s| s.pc);
+            let name = if *count == 1 { base } else { format!("{base}@{pc:x}") };
+            Some((name, first.start..last.end))
+        })
+        .collect()
+}

@@ -1,0 +1,157 @@
+//! Where blocks start.
+//!
+//! A block starts wherever control may come from elsewhere: targets of direct branches, return
+//! sites, symbols, the entry, code pointers found in data, address constants built in code, and
+//! targets in jump tables. A start that is missed costs time, not correctness (the runtime
+//! interprets up to the next block); one too many only cuts a block in two.
+
+use crate::code::Text;
+use hartlog_elf::Elf;
+use hartlog_isa::{Flow, Inst, Op};
+
+/// Per instruction: does a block start here?
+#[derive(Clone, Debug)]
+pub struct Leaders {
+    marks: Vec<bool>,
+}
+
+impl Leaders {
+    /// Whether a block starts at the instruction with this index.
+    pub fn contains(&self, index: usize) -> bool {
+        self.marks.get(index).copied().unwrap_or(false)
+    }
+
+    /// Adds a start.
+    pub fn insert(&mut self, index: usize) {
+        if let Some(mark) = self.marks.get_mut(index) {
+            *mark = true;
+        }
+    }
+
+    fn insert_pc(&mut self, text: &Text, pc: u64) -> bool {
+        match text.at(pc) {
+            Some(index) => {
+                self.marks[index] = true;
+                true
+            }
+            None => false,
+        }
+    }
+}
+
+/// Whether a CSR instruction traps: it is not a read of a counter.
+pub fn traps_on_csr(inst: &Inst) -> bool {
+    matches!(inst.op, Op::Csrrw | Op::Csrrs | Op::Csrrc | Op::Csrrwi | Op::Csrrsi | Op::Csrrci)
+        && !inst.reads_counter()
+}
+
+/// Finds the block starts of a program.
+pub fn leaders(elf: &Elf, text: &Text) -> Leaders {
+    let mut leaders = Leaders { marks: vec![false; text.instructions.len()] };
+    leaders.insert_pc(text, elf.entry);
+    for symbol in &elf.symbols {
+        leaders.insert_pc(text, symbol.addr);
+    }
+    for range in text.ranges() {
+        leaders.insert_pc(text, range.start);
+    }
+    from_code(elf, text, &mut leaders);
+    from_data(elf, text, &mut leaders);
+    leaders
+}
+
+/// Targets, return sites and address constants.
+fn from_code(elf: &Elf, text: &Text, leaders: &mut Leaders) {
+    // Values of registers built by lui/auipc/addi, as far as one pass in address order sees them.
+    let mut constants: [Option<u64>; 32] = [None; 32];
+    for (index, instruction) in text.instructions.iter().enumerate() {
+        let pc = u64::from(instruction.pc);
+        let Some(inst) = instruction.inst else {
+            leaders.insert_pc(text, instruction.next());
+            continue;
+        };
+        let target = pc.wrapping_add(i64::from(inst.imm) as u64);
+        match inst.flow() {
+            Flow::Next if traps_on_csr(&inst) => leaders.insert(index + 1),
+            Flow::Next => {}
+            Flow::Branch => {
+                leaders.insert_pc(text, target);
+                if target <= pc {
+                    leaders.insert(index + 1);
+                }
+            }
+            Flow::Jal => {
+                leaders.insert_pc(text, target);
+                leaders.insert(index + 1);
+            }
+            Flow::Jalr => {
+                if let Some(base) = constants[inst.rs1 as usize & 31] {
+                    leaders.insert_pc(text, base.wrapping_add(i64::from(inst.imm) as u64) & !1);
+                }
+                leaders.insert(index + 1);
+            }
+            Flow::Ecall | Flow::Trap => leaders.insert(index + 1),
+        }
+        let value = match inst.op {
+            Op::Lui => Some(i64::from(inst.imm) as u64),
+            Op::Auipc => Some(target),
+            Op::Addi => match inst.rs1 {
+                0 => None,
+                rs1 => constants[rs1 as usize & 31].map(|c| c.wrapping_add(i64::from(inst.imm) as u64)),
+            },
+            _ => None,
+        };
+        if let Some(value) = value
+            && !matches!(inst.op, Op::Lui | Op::Auipc)
+        {
+            if text.contains(value) {
+                leaders.insert_pc(text, value);
+            } else {
+                jump_table(elf, text, value, leaders);
+            }
+        }
+        if let Some(rd) = inst.writes() {
+            constants[rd as usize] = value;
+        }
+    }
+}
+
+/// A table of 32-bit offsets from its own start (position-independent `switch`), or of 32-bit
+/// addresses. Entries are taken as long as they name instructions.
+fn jump_table(elf: &Elf, text: &Text, table: u64, leaders: &mut Leaders) {
+    let Some(segment) = elf.segments.iter().find(|s| (s.vaddr..s.end()).contains(&table)) else { return };
+    let data = elf.data(segment);
+    let Some(bytes) = data.get((table - segment.vaddr) as usize..) else { return };
+    let words = || bytes.chunks_exact(4).map(|w| i32::from_le_bytes([w[0], w[1], w[2], w[3]]));
+    let relative = |w: i32| table.wrapping_add(i64::from(w) as u64);
+    let absolute = |w: i32| u64::from(w as u32);
+    for target in [&relative as &dyn Fn(i32) -> u64, &absolute] {
+        let entries: Vec<u64> =
+            words().map(target).take_while(|t| text.at(*t).is_some()).take(MAX_TABLE).collect();
+        if entries.len() >= 2 {
+            for t in entries {
+                leaders.insert_pc(text, t);
+            }
+        }
+    }
+}
+
+/// Entries of a jump table that are looked at.
+const MAX_TABLE: usize = 4096;
+
+/// Aligned 64-bit words of the data that are addresses of instructions.
+fn from_data(elf: &Elf, text: &Text, leaders: &mut Leaders) {
+    for segment in &elf.segments {
+        let data = elf.data(segment);
+        let skip = segment.vaddr.next_multiple_of(8) - segment.vaddr;
+        let Some(data) = data.get(skip as usize..) else { continue };
+        let start = segment.vaddr + skip;
+        for (i, w) in data.chunks_exact(8).enumerate() {
+            let value = u64::from_le_bytes([w[0], w[1], w[2], w[3], w[4], w[5], w[6], w[7]]);
+            // The upper half is zero in few words other than pointers and small numbers.
+            if value >> 32 == 0 && value != 0 && !text.contains(start + 8 * i as u64) {
+                leaders.insert_pc(text, value);
+            }
+        }
+    }
+}

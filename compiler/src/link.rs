@@ -1,0 +1,66 @@
+//! Linking with the system `ld`. The runtime and the linker script are embedded, so an installed
+//! compiler needs nothing else.
+
+use crate::Error;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// The runtime, linked to one relocatable object when the compiler was built.
+pub const RUNTIME: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/runtime.o"));
+
+/// The linker script.
+pub const SCRIPT: &str = include_str!("../../x86-64.ld");
+
+/// Links an object to an executable.
+///
+/// # Errors
+/// [`Error::Write`], [`Error::LinkerStart`], [`Error::Linker`].
+pub fn link(object: &[u8], output: &Path, ld: &str) -> Result<(), Error> {
+    let dir = scratch(output)?;
+    let put = |name: &str, bytes: &[u8]| {
+        let path = dir.0.join(name);
+        std::fs::write(&path, bytes).map_err(|source| Error::Write { path: path.clone(), source })?;
+        Ok::<PathBuf, Error>(path)
+    };
+    let object = put("prog.o", object)?;
+    let runtime = put("runtime.o", RUNTIME)?;
+    let script = put("x86-64.ld", SCRIPT.as_bytes())?;
+    // Linked beside the output and renamed, so that a failure leaves no half-written program.
+    let result = dir.0.join("prog");
+    let run = Command::new(ld)
+        .arg("-T")
+        .args([&script, &object, &runtime])
+        .arg("-o")
+        .arg(&result)
+        .output()
+        .map_err(|source| Error::LinkerStart { program: ld.to_owned(), source })?;
+    if !run.status.success() {
+        return Err(Error::Linker {
+            program: ld.to_owned(),
+            status: run.status.to_string(),
+            stderr: String::from_utf8_lossy(&run.stderr).into_owned(),
+        });
+    }
+    std::fs::rename(&result, output).map_err(|source| Error::Write { path: output.to_owned(), source })
+}
+
+/// A directory beside the output that goes away with this value.
+struct Scratch(PathBuf);
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        // Nothing can be done about a leftover directory.
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+fn scratch(output: &Path) -> Result<Scratch, Error> {
+    let parent = match output.parent() {
+        Some(p) if !p.as_os_str().is_empty() => p,
+        _ => Path::new("."),
+    };
+    let name = output.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
+    let dir = parent.join(format!(".{name}.link-{}", std::process::id()));
+    std::fs::create_dir(&dir).map_err(|source| Error::Write { path: dir.clone(), source })?;
+    Ok(Scratch(dir))
+}

@@ -1,0 +1,246 @@
+//! The object file: definitions, jump table, descriptor and tables, written with faerie.
+//!
+//! | section | contents |
+//! |---|---|
+//! | `.text.__hartlog_stubs` | entry and exit |
+//! | `.text.guest.NAME` | host code of a guest function |
+//! | `.data.__hartlog_state` | state block, and from the next page on the jump table |
+//! | `.rodata.__hartlog_program` | descriptor, see `hartlog_format::contract::Program` |
+//! | `.rodata.__hartlog_*` | segments, code ranges, fault sites, symbols |
+
+use crate::codegen::{Code, Table};
+use crate::{Error, Mode, Options};
+use faerie::{ArtifactBuilder, Decl, Link, Reloc};
+use hartlog_elf::Elf;
+use hartlog_format::contract::{self, SYMBOL_PROGRAM, SYMBOL_STATE, TABLE_OFFSET};
+use hartlog_format::layout::PAGE;
+use std::mem::offset_of;
+use templates::emit::{Dest, Stub};
+
+/// Relocation types (psABI x86-64, table 4.9).
+const R_X86_64_64: u32 = 1;
+const R_X86_64_PC32: u32 = 2;
+
+const STUBS: &str = "__hartlog_stubs";
+const SEGMENTS: &str = "__hartlog_segments";
+const RANGES: &str = "__hartlog_ranges";
+const SITES: &str = "__hartlog_sites";
+const SYMBOLS: &str = "__hartlog_symbols";
+const NAMES: &str = "__hartlog_names";
+
+struct Writer {
+    artifact: faerie::Artifact,
+}
+
+fn error(e: impl std::fmt::Display) -> Error {
+    Error::Object(e.to_string())
+}
+
+impl Writer {
+    fn declare(&mut self, name: &str, decl: impl Into<Decl>) -> Result<(), Error> {
+        self.artifact.declare(name, decl).map_err(error)
+    }
+
+    fn define(&mut self, name: &str, data: Vec<u8>) -> Result<(), Error> {
+        self.artifact.define(name, data).map_err(error)
+    }
+
+    fn link(&mut self, from: &str, at: u64, to: &str, reloc: u32, addend: i64) -> Result<(), Error> {
+        let addend = i32::try_from(addend).map_err(|_| Error::Object(format!("{to} is too large to refer into")))?;
+        let link = Link { from, to, at };
+        self.artifact.link_with(link, Reloc::Raw { reloc, addend }).map_err(error)
+    }
+}
+
+/// Writes the object of a translation. Deterministic: the same input gives the same bytes.
+///
+/// # Errors
+/// [`Error::Object`] when a part is too large for its relocations.
+pub fn write(elf: &Elf, code: &Code, options: &Options) -> Result<Vec<u8>, Error> {
+    let triple = "x86_64-unknown-linux-gnu".parse().map_err(error)?;
+    let artifact = ArtifactBuilder::new(triple).name("hartlog.o".to_owned()).finish();
+    let mut w = Writer { artifact };
+
+    w.declare(STUBS, Decl::function().global().with_align(Some(64)))?;
+    for d in &code.definitions {
+        w.declare(&d.name, Decl::function().local().with_align(Some(16)))?;
+    }
+    w.declare(SYMBOL_STATE, Decl::data().global().writable().with_align(Some(PAGE)))?;
+    for name in [SYMBOL_PROGRAM, SEGMENTS, RANGES, SITES, SYMBOLS, NAMES] {
+        w.declare(name, Decl::data().global().with_align(Some(16)))?;
+    }
+
+    w.define(STUBS, code.stubs.code.clone())?;
+    for d in &code.definitions {
+        w.define(&d.name, d.code.clone())?;
+        for jump in &d.jumps {
+            let (to, offset) = match jump.dest {
+                Dest::Stub(Stub::ChunkEnd) => (STUBS, code.stubs.chunk_end),
+                Dest::Stub(Stub::Jump) => (STUBS, code.stubs.jump),
+                Dest::Stub(Stub::Ecall) => (STUBS, code.stubs.ecall),
+                Dest::Block(pc) => match code.entries.get(&pc) {
+                    Some((other, offset)) => (code.definitions[*other as usize].name.as_str(), *offset),
+                    None => return Err(Error::Object(format!("no block at {pc:#x}"))),
+                },
+            };
+            w.link(&d.name, u64::from(jump.end) - 4, to, R_X86_64_PC32, i64::from(offset) - 4)?;
+        }
+    }
+    state(&mut w, code)?;
+    let segments = segments(&mut w, elf)?;
+    let (ranges, sites) = ranges(&mut w, code)?;
+    let (symbols, names) = symbols(&mut w, elf)?;
+    program(&mut w, elf, code, options, &[segments, ranges, sites, symbols, names])?;
+    w.artifact.emit().map_err(error)
+}
+
+/// Value of a jump-table entry without a block: the linker script puts the stubs, whose first
+/// routine leaves with `reason::JUMP`, on the first page after the table. The runtime checks this.
+fn no_entry(table: &Table) -> i32 {
+    let end = (TABLE_OFFSET + table.bytes()).next_multiple_of(PAGE);
+    end as i32 - contract::STATE_BIAS
+}
+
+fn state(w: &mut Writer, code: &Code) -> Result<(), Error> {
+    let mut data = vec![0u8; TABLE_OFFSET as usize];
+    data.reserve(code.table.bytes() as usize);
+    let blank = no_entry(&code.table).to_le_bytes();
+    for _ in 0..code.table.len() {
+        data.extend_from_slice(&blank);
+    }
+    w.define(SYMBOL_STATE, data)?;
+    for d in &code.definitions {
+        for (pc, offset) in &d.blocks {
+            if !code.table.range.contains(pc) {
+                continue;
+            }
+            let at = TABLE_OFFSET + (pc - code.table.range.start) / 2 * contract::TABLE_ENTRY;
+            // The entry is relative to the biased state address, the relocation to the entry.
+            let addend = at as i64 - i64::from(contract::STATE_BIAS) + i64::from(*offset);
+            w.link(SYMBOL_STATE, at, &d.name, R_X86_64_PC32, addend)?;
+        }
+    }
+    Ok(())
+}
+
+fn segments(w: &mut Writer, elf: &Elf) -> Result<u64, Error> {
+    let mut table = Vec::new();
+    for (i, s) in elf.segments.iter().enumerate() {
+        let mut flags = contract::SEGMENT_R;
+        if s.executable {
+            flags |= contract::SEGMENT_X;
+        }
+        if s.writable {
+            flags |= contract::SEGMENT_W;
+        }
+        let name = format!("__hartlog_segment_{i}");
+        let data = elf.data(s);
+        let at = table.len() as u64 + offset_of!(contract::Segment, data) as u64;
+        words(&mut table, &[s.vaddr, data.len() as u64, s.mem_size, flags, 0]);
+        w.declare(&name, Decl::data().global().with_align(Some(64)))?;
+        // A definition without bytes gets no address of its own.
+        let data = if data.is_empty() { vec![0] } else { data.to_vec() };
+        w.define(&name, data)?;
+        w.link(SEGMENTS, at, &name, R_X86_64_64, 0)?;
+    }
+    w.define(SEGMENTS, table)?;
+    Ok(elf.segments.len() as u64)
+}
+
+fn ranges(w: &mut Writer, code: &Code) -> Result<(u64, u64), Error> {
+    let mut ranges = Vec::new();
+    let mut sites = Vec::new();
+    let mut count = 0u32;
+    for d in &code.definitions {
+        let at = ranges.len() as u64 + offset_of!(contract::CodeRange, start) as u64;
+        words(&mut ranges, &[0]);
+        for v in [d.code.len() as u32, count, d.sites.len() as u32, 0] {
+            ranges.extend_from_slice(&v.to_le_bytes());
+        }
+        w.link(RANGES, at, &d.name, R_X86_64_64, 0)?;
+        for s in &d.sites {
+            sites.extend_from_slice(&s.host.to_le_bytes());
+            sites.extend_from_slice(&s.pc.to_le_bytes());
+            sites.extend_from_slice(&s.refund.to_le_bytes());
+            sites.extend_from_slice(&s.log.to_le_bytes());
+        }
+        count += d.sites.len() as u32;
+    }
+    w.define(RANGES, padded(ranges))?;
+    w.define(SITES, padded(sites))?;
+    Ok((code.definitions.len() as u64, u64::from(count)))
+}
+
+fn symbols(w: &mut Writer, elf: &Elf) -> Result<(u64, u64), Error> {
+    let (mut table, mut names) = (Vec::new(), Vec::new());
+    for s in &elf.symbols {
+        let name = elf.name(s);
+        words(&mut table, &[s.addr]);
+        let size = u32::try_from(s.size).unwrap_or(u32::MAX);
+        for v in [size, names.len() as u32, name.len() as u32, 0] {
+            table.extend_from_slice(&v.to_le_bytes());
+        }
+        names.extend_from_slice(name.as_bytes());
+    }
+    let len = names.len() as u64;
+    w.define(SYMBOLS, padded(table))?;
+    w.define(NAMES, padded(names))?;
+    Ok((elf.symbols.len() as u64, len))
+}
+
+fn program(w: &mut Writer, elf: &Elf, code: &Code, options: &Options, counts: &[u64; 5]) -> Result<(), Error> {
+    let mut flags = 0;
+    if options.mode == Mode::Trace {
+        flags |= contract::FLAG_TRACE;
+    }
+    if options.checked_addresses {
+        flags |= contract::FLAG_CHECKED;
+    }
+    let mut data = Vec::new();
+    words(&mut data, &[contract::PROGRAM_MAGIC]);
+    data.extend_from_slice(&contract::CONTRACT_VERSION.to_le_bytes());
+    data.extend_from_slice(&flags.to_le_bytes());
+    words(&mut data, &[options.chunk_steps, elf.entry]);
+    data.extend_from_slice(&elf.sha256);
+    words(&mut data, &[isa_bits(), 0, 0, 0, code.table.range.start, code.table.len(), 0]);
+    for count in counts {
+        words(&mut data, &[0, *count]);
+    }
+    data.extend_from_slice(&code.config.placement.encode());
+    debug_assert_eq!(data.len(), size_of::<contract::Program>());
+    w.define(SYMBOL_PROGRAM, data)?;
+    use contract::Program as P;
+    for (at, to, addend) in [
+        (offset_of!(P, enter), STUBS, code.stubs.enter),
+        (offset_of!(P, leave), STUBS, code.stubs.leave),
+        (offset_of!(P, no_entry), STUBS, code.stubs.jump),
+        (offset_of!(P, state), SYMBOL_STATE, 0),
+        (offset_of!(P, segments), SEGMENTS, 0),
+        (offset_of!(P, ranges), RANGES, 0),
+        (offset_of!(P, sites), SITES, 0),
+        (offset_of!(P, symbols), SYMBOLS, 0),
+        (offset_of!(P, names), NAMES, 0),
+    ] {
+        w.link(SYMBOL_PROGRAM, at as u64, to, R_X86_64_64, i64::from(addend))?;
+    }
+    Ok(())
+}
+
+/// Letters of the guest's ISA as in `misa` (privileged specification, 3.1.1): I, M, A, C.
+pub fn isa_bits() -> u64 {
+    b"IMAC".iter().fold(0, |bits, letter| bits | 1 << (letter - b'A'))
+}
+
+fn words(out: &mut Vec<u8>, values: &[u64]) {
+    for v in values {
+        out.extend_from_slice(&v.to_le_bytes());
+    }
+}
+
+/// A definition without bytes gets no address of its own.
+fn padded(mut data: Vec<u8>) -> Vec<u8> {
+    if data.is_empty() {
+        data.resize(16, 0);
+    }
+    data
+}

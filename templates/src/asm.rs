@@ -1,0 +1,746 @@
+//! A thin assembler over iced-x86: register and operand types that make a wrong encoding
+//! unspellable, labels, and one method per kind of host instruction that templates use.
+
+use iced_x86::{Code, Encoder, Instruction, MemoryOperand, Register};
+
+/// A 64-bit general-purpose host register; its narrower parts are named by the operand size.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[repr(u8)]
+#[allow(missing_docs)]
+pub enum Gpr {
+    Rax,
+    Rcx,
+    Rdx,
+    Rbx,
+    Rsp,
+    Rbp,
+    Rsi,
+    Rdi,
+    R8,
+    R9,
+    R10,
+    R11,
+    R12,
+    R13,
+    R14,
+    R15,
+}
+
+use Register as R;
+const R64: [R; 16] = [
+    R::RAX, R::RCX, R::RDX, R::RBX, R::RSP, R::RBP, R::RSI, R::RDI, R::R8, R::R9, R::R10, R::R11, R::R12,
+    R::R13, R::R14, R::R15,
+];
+const R32: [R; 16] = [
+    R::EAX, R::ECX, R::EDX, R::EBX, R::ESP, R::EBP, R::ESI, R::EDI, R::R8D, R::R9D, R::R10D, R::R11D,
+    R::R12D, R::R13D, R::R14D, R::R15D,
+];
+const R16: [R; 16] = [
+    R::AX, R::CX, R::DX, R::BX, R::SP, R::BP, R::SI, R::DI, R::R8W, R::R9W, R::R10W, R::R11W, R::R12W,
+    R::R13W, R::R14W, R::R15W,
+];
+const R8: [R; 16] = [
+    R::AL, R::CL, R::DL, R::BL, R::SPL, R::BPL, R::SIL, R::DIL, R::R8L, R::R9L, R::R10L, R::R11L, R::R12L,
+    R::R13L, R::R14L, R::R15L,
+];
+
+impl Gpr {
+    fn of(self, size: Size) -> Register {
+        let table = match size {
+            Size::B => &R8,
+            Size::H => &R16,
+            Size::D => &R32,
+            Size::Q => &R64,
+        };
+        table[self as usize]
+    }
+}
+
+/// Size of a host operand: 8, 16, 32 or 64 bits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
+#[allow(missing_docs)]
+pub enum Size {
+    B,
+    H,
+    D,
+    Q,
+}
+
+/// A memory operand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Mem {
+    /// Base register.
+    pub base: Option<Gpr>,
+    /// Index register and its scale (1, 2, 4, 8).
+    pub index: Option<(Gpr, u8)>,
+    /// Displacement.
+    pub disp: i32,
+    /// Computed modulo 2^32 (address-size prefix): every access of the guest is.
+    pub narrow: bool,
+}
+
+impl Mem {
+    /// `[base + disp]` with 64-bit addressing: host data.
+    pub fn host(base: Gpr, disp: i32) -> Mem {
+        Mem { base: Some(base), index: None, disp, narrow: false }
+    }
+
+    fn operand(self) -> MemoryOperand {
+        let size = if self.narrow { Size::D } else { Size::Q };
+        let base = self.base.map_or(Register::None, |r| r.of(size));
+        let (index, scale) = self.index.map_or((Register::None, 1), |(r, s)| (r.of(size), u32::from(s)));
+        let absolute = self.base.is_none() && self.index.is_none();
+        let displ_size = if absolute {
+            if self.narrow { 4 } else { 8 }
+        } else {
+            u32::from(self.disp != 0)
+        };
+        let disp = if absolute && self.narrow { i64::from(self.disp as u32) } else { i64::from(self.disp) };
+        // Without a base, x86 has only the form with a 32-bit displacement.
+        let displ_size = if base == Register::None && !absolute { 4 } else { displ_size };
+        MemoryOperand::new(base, index, scale, disp, displ_size, false, Register::None)
+    }
+}
+
+/// A source operand: register or memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[allow(missing_docs)]
+pub enum Rm {
+    R(Gpr),
+    M(Mem),
+}
+
+impl From<Gpr> for Rm {
+    fn from(r: Gpr) -> Rm {
+        Rm::R(r)
+    }
+}
+impl From<Mem> for Rm {
+    fn from(m: Mem) -> Rm {
+        Rm::M(m)
+    }
+}
+
+/// Two-operand arithmetic that writes its first operand (except `Cmp`) and the flags.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
+#[allow(missing_docs)]
+pub enum Alu {
+    Add,
+    Or,
+    Adc,
+    Sbb,
+    And,
+    Sub,
+    Xor,
+    Cmp,
+}
+
+/// Condition codes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
+#[allow(missing_docs)]
+pub enum Cond {
+    O,
+    No,
+    B,
+    Ae,
+    E,
+    Ne,
+    Be,
+    A,
+    S,
+    Ns,
+    P,
+    Np,
+    L,
+    Ge,
+    Le,
+    G,
+}
+
+impl Cond {
+    const ALL: [Cond; 16] = [
+        Cond::O, Cond::No, Cond::B, Cond::Ae, Cond::E, Cond::Ne, Cond::Be, Cond::A, Cond::S, Cond::Ns,
+        Cond::P, Cond::Np, Cond::L, Cond::Ge, Cond::Le, Cond::G,
+    ];
+
+    /// The opposite condition.
+    pub fn not(self) -> Cond {
+        Cond::ALL[self as usize ^ 1]
+    }
+
+    /// The condition after the operands of the compare were swapped.
+    pub fn swapped(self) -> Cond {
+        match self {
+            Cond::B => Cond::A,
+            Cond::A => Cond::B,
+            Cond::Ae => Cond::Be,
+            Cond::Be => Cond::Ae,
+            Cond::L => Cond::G,
+            Cond::G => Cond::L,
+            Cond::Ge => Cond::Le,
+            Cond::Le => Cond::Ge,
+            c => c,
+        }
+    }
+}
+
+/// Immediate and BMI2 shifts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
+#[allow(missing_docs)]
+pub enum Shift {
+    Shl,
+    Shr,
+    Sar,
+    Ror,
+}
+
+/// One-operand arithmetic on the register or memory operand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[allow(missing_docs)]
+pub enum Unary {
+    Neg,
+    Not,
+    Mul,
+    Imul,
+    Div,
+    Idiv,
+}
+
+/// Bit counts: destination register, any source.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[allow(missing_docs)]
+pub enum Count {
+    Lzcnt,
+    Tzcnt,
+    Popcnt,
+}
+
+/// Bit tests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[allow(missing_docs)]
+pub enum Bit {
+    Bt,
+    Bts,
+    Btr,
+    Btc,
+}
+
+/// A place in the code that jumps within a definition go to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Label(u32);
+
+const UNBOUND: u32 = u32::MAX;
+
+macro_rules! sized {
+    ($size:expr, $d:ident, $q:ident) => {
+        match $size {
+            Size::Q => Code::$q,
+            _ => Code::$d,
+        }
+    };
+}
+
+/// The code of one definition as it grows.
+pub struct Asm {
+    encoder: Encoder,
+    len: u32,
+    labels: Vec<u32>,
+    /// (offset just after a 32-bit displacement, label)
+    fixups: Vec<(u32, Label)>,
+}
+
+impl Default for Asm {
+    fn default() -> Asm {
+        Asm::new()
+    }
+}
+
+impl Asm {
+    /// No code yet.
+    pub fn new() -> Asm {
+        Asm { encoder: Encoder::new(64), len: 0, labels: Vec::new(), fixups: Vec::new() }
+    }
+
+    /// Offset of the next instruction.
+    pub fn pos(&self) -> u32 {
+        self.len
+    }
+
+    /// Takes the finished code; every label that is jumped to must be bound.
+    pub fn finish(&mut self) -> Vec<u8> {
+        let mut code = self.encoder.take_buffer();
+        for (end, label) in self.fixups.drain(..) {
+            let target = self.labels[label.0 as usize];
+            debug_assert_ne!(target, UNBOUND, "label is not bound");
+            patch_rel32(&mut code, end, target);
+        }
+        self.labels.clear();
+        self.len = 0;
+        code
+    }
+
+    /// A label to be bound later.
+    pub fn label(&mut self) -> Label {
+        self.labels.push(UNBOUND);
+        Label(self.labels.len() as u32 - 1)
+    }
+
+    /// Binds a label to the next instruction.
+    pub fn bind(&mut self, label: Label) {
+        self.labels[label.0 as usize] = self.len;
+    }
+
+    #[inline]
+    fn emit(&mut self, instruction: Result<Instruction, iced_x86::IcedError>) {
+        // Operand types rule out every error that iced-x86 can report here.
+        let encoded = instruction.and_then(|i| self.encoder.encode(&i, u64::from(self.len)));
+        match encoded {
+            Ok(n) => self.len += n as u32,
+            Err(e) => unreachable!("template with an encoding that does not exist: {e}"),
+        }
+    }
+
+    fn r_rm(&mut self, code: Code, dst: Register, src: Rm, size: Size) {
+        match src {
+            Rm::R(r) => self.emit(Instruction::with2(code, dst, r.of(size))),
+            Rm::M(m) => self.emit(Instruction::with2(code, dst, m.operand())),
+        }
+    }
+
+    fn rm_imm(&mut self, code: Code, dst: Rm, size: Size, imm: i32) {
+        match dst {
+            Rm::R(r) => self.emit(Instruction::with2(code, r.of(size), imm)),
+            Rm::M(m) => self.emit(Instruction::with2(code, m.operand(), imm)),
+        }
+    }
+
+    /// `op dst, src`
+    pub fn alu(&mut self, op: Alu, size: Size, dst: Gpr, src: impl Into<Rm>) {
+        const D: [Code; 8] = [
+            Code::Add_r32_rm32, Code::Or_r32_rm32, Code::Adc_r32_rm32, Code::Sbb_r32_rm32, Code::And_r32_rm32,
+            Code::Sub_r32_rm32, Code::Xor_r32_rm32, Code::Cmp_r32_rm32,
+        ];
+        const Q: [Code; 8] = [
+            Code::Add_r64_rm64, Code::Or_r64_rm64, Code::Adc_r64_rm64, Code::Sbb_r64_rm64, Code::And_r64_rm64,
+            Code::Sub_r64_rm64, Code::Xor_r64_rm64, Code::Cmp_r64_rm64,
+        ];
+        let code = if size == Size::Q { Q[op as usize] } else { D[op as usize] };
+        self.r_rm(code, dst.of(size), src.into(), size);
+    }
+
+    /// `op [mem], src`
+    pub fn alu_mem(&mut self, op: Alu, size: Size, dst: Mem, src: Gpr) {
+        const D: [Code; 8] = [
+            Code::Add_rm32_r32, Code::Or_rm32_r32, Code::Adc_rm32_r32, Code::Sbb_rm32_r32, Code::And_rm32_r32,
+            Code::Sub_rm32_r32, Code::Xor_rm32_r32, Code::Cmp_rm32_r32,
+        ];
+        const Q: [Code; 8] = [
+            Code::Add_rm64_r64, Code::Or_rm64_r64, Code::Adc_rm64_r64, Code::Sbb_rm64_r64, Code::And_rm64_r64,
+            Code::Sub_rm64_r64, Code::Xor_rm64_r64, Code::Cmp_rm64_r64,
+        ];
+        let code = if size == Size::Q { Q[op as usize] } else { D[op as usize] };
+        self.emit(Instruction::with2(code, dst.operand(), src.of(size)));
+    }
+
+    /// `op dst, imm` (shortest form)
+    pub fn alu_imm(&mut self, op: Alu, size: Size, dst: impl Into<Rm>, imm: i32) {
+        const D8: [Code; 8] = [
+            Code::Add_rm32_imm8, Code::Or_rm32_imm8, Code::Adc_rm32_imm8, Code::Sbb_rm32_imm8, Code::And_rm32_imm8,
+            Code::Sub_rm32_imm8, Code::Xor_rm32_imm8, Code::Cmp_rm32_imm8,
+        ];
+        const D32: [Code; 8] = [
+            Code::Add_rm32_imm32, Code::Or_rm32_imm32, Code::Adc_rm32_imm32, Code::Sbb_rm32_imm32,
+            Code::And_rm32_imm32, Code::Sub_rm32_imm32, Code::Xor_rm32_imm32, Code::Cmp_rm32_imm32,
+        ];
+        const Q8: [Code; 8] = [
+            Code::Add_rm64_imm8, Code::Or_rm64_imm8, Code::Adc_rm64_imm8, Code::Sbb_rm64_imm8, Code::And_rm64_imm8,
+            Code::Sub_rm64_imm8, Code::Xor_rm64_imm8, Code::Cmp_rm64_imm8,
+        ];
+        const Q32: [Code; 8] = [
+            Code::Add_rm64_imm32, Code::Or_rm64_imm32, Code::Adc_rm64_imm32, Code::Sbb_rm64_imm32,
+            Code::And_rm64_imm32, Code::Sub_rm64_imm32, Code::Xor_rm64_imm32, Code::Cmp_rm64_imm32,
+        ];
+        let short = i8::try_from(imm).is_ok();
+        let table = match (size == Size::Q, short) {
+            (true, true) => &Q8,
+            (true, false) => &Q32,
+            (false, true) => &D8,
+            (false, false) => &D32,
+        };
+        self.rm_imm(table[op as usize], dst.into(), size, imm);
+    }
+
+    /// `test a, b`
+    pub fn test(&mut self, size: Size, a: Gpr, b: Gpr) {
+        self.emit(Instruction::with2(sized!(size, Test_rm32_r32, Test_rm64_r64), a.of(size), b.of(size)));
+    }
+
+    /// `test dst, imm`
+    pub fn test_imm(&mut self, size: Size, dst: impl Into<Rm>, imm: i32) {
+        self.rm_imm(sized!(size, Test_rm32_imm32, Test_rm64_imm32), dst.into(), size, imm);
+    }
+
+    /// `mov dst, src` (32 or 64 bits; nothing when it would be a no-op of 64 bits)
+    pub fn mov(&mut self, size: Size, dst: Gpr, src: impl Into<Rm>) {
+        let src = src.into();
+        if size == Size::Q && src == Rm::R(dst) {
+            return;
+        }
+        self.r_rm(sized!(size, Mov_r32_rm32, Mov_r64_rm64), dst.of(size), src, size);
+    }
+
+    /// `mov dst, imm` in the shortest form. Leaves the flags alone.
+    pub fn mov_imm(&mut self, dst: Gpr, imm: i64) {
+        if let Ok(v) = u32::try_from(imm) {
+            self.emit(Instruction::with2(Code::Mov_r32_imm32, dst.of(Size::D), v));
+        } else if let Ok(v) = i32::try_from(imm) {
+            self.emit(Instruction::with2(Code::Mov_rm64_imm32, dst.of(Size::Q), v));
+        } else {
+            self.emit(Instruction::with2(Code::Mov_r64_imm64, dst.of(Size::Q), imm));
+        }
+    }
+
+    /// `mov [mem], src` at any width
+    pub fn store(&mut self, size: Size, mem: Mem, src: Gpr) {
+        let code = match size {
+            Size::B => Code::Mov_rm8_r8,
+            Size::H => Code::Mov_rm16_r16,
+            Size::D => Code::Mov_rm32_r32,
+            Size::Q => Code::Mov_rm64_r64,
+        };
+        self.emit(Instruction::with2(code, mem.operand(), src.of(size)));
+    }
+
+    /// `mov [mem], imm` at any width; 64 bits: sign-extended
+    pub fn store_imm(&mut self, size: Size, mem: Mem, imm: i32) {
+        let mem = mem.operand();
+        match size {
+            Size::B => self.emit(Instruction::with2(Code::Mov_rm8_imm8, mem, i32::from(imm as i8))),
+            Size::H => self.emit(Instruction::with2(Code::Mov_rm16_imm16, mem, i32::from(imm as i16))),
+            Size::D => self.emit(Instruction::with2(Code::Mov_rm32_imm32, mem, imm)),
+            Size::Q => self.emit(Instruction::with2(Code::Mov_rm64_imm32, mem, imm)),
+        }
+    }
+
+    /// Zero-extends from `from` to 64 bits.
+    pub fn movzx(&mut self, from: Size, dst: Gpr, src: impl Into<Rm>) {
+        let code = match from {
+            Size::B => Code::Movzx_r32_rm8,
+            Size::H => Code::Movzx_r32_rm16,
+            Size::D => Code::Mov_r32_rm32,
+            Size::Q => Code::Mov_r64_rm64,
+        };
+        let to = if from == Size::Q { Size::Q } else { Size::D };
+        self.r_rm(code, dst.of(to), src.into(), from);
+    }
+
+    /// Sign-extends from `from` to 64 bits.
+    pub fn movsx(&mut self, from: Size, dst: Gpr, src: impl Into<Rm>) {
+        let code = match from {
+            Size::B => Code::Movsx_r64_rm8,
+            Size::H => Code::Movsx_r64_rm16,
+            Size::D => Code::Movsxd_r64_rm32,
+            Size::Q => Code::Mov_r64_rm64,
+        };
+        self.r_rm(code, dst.of(Size::Q), src.into(), from);
+    }
+
+    /// `lea dst, mem` (32 or 64 bits of result)
+    pub fn lea(&mut self, size: Size, dst: Gpr, mem: Mem) {
+        self.emit(Instruction::with2(sized!(size, Lea_r32_m, Lea_r64_m), dst.of(size), mem.operand()));
+    }
+
+    /// Shift by a constant, in place.
+    pub fn shift_imm(&mut self, op: Shift, size: Size, dst: impl Into<Rm>, amount: u8) {
+        let code = match op {
+            Shift::Shl => sized!(size, Shl_rm32_imm8, Shl_rm64_imm8),
+            Shift::Shr => sized!(size, Shr_rm32_imm8, Shr_rm64_imm8),
+            Shift::Sar => sized!(size, Sar_rm32_imm8, Sar_rm64_imm8),
+            Shift::Ror => sized!(size, Ror_rm32_imm8, Ror_rm64_imm8),
+        };
+        self.rm_imm(code, dst.into(), size, i32::from(amount));
+    }
+
+    /// `rorx dst, src, amount`: no flags
+    pub fn rorx(&mut self, size: Size, dst: Gpr, src: impl Into<Rm>, amount: u8) {
+        let code = sized!(size, VEX_Rorx_r32_rm32_imm8, VEX_Rorx_r64_rm64_imm8);
+        let amount = u32::from(amount);
+        match src.into() {
+            Rm::R(r) => self.emit(Instruction::with3(code, dst.of(size), r.of(size), amount)),
+            Rm::M(m) => self.emit(Instruction::with3(code, dst.of(size), m.operand(), amount)),
+        }
+    }
+
+    /// `shlx/shrx/sarx dst, src, count`: no flags; the count is taken modulo the size
+    pub fn shift_var(&mut self, op: Shift, size: Size, dst: Gpr, src: impl Into<Rm>, count: Gpr) {
+        let code = match op {
+            Shift::Shl => sized!(size, VEX_Shlx_r32_rm32_r32, VEX_Shlx_r64_rm64_r64),
+            Shift::Shr => sized!(size, VEX_Shrx_r32_rm32_r32, VEX_Shrx_r64_rm64_r64),
+            Shift::Sar => sized!(size, VEX_Sarx_r32_rm32_r32, VEX_Sarx_r64_rm64_r64),
+            Shift::Ror => unreachable!("x86 has no three-operand rotate by a register"),
+        };
+        match src.into() {
+            Rm::R(r) => self.emit(Instruction::with3(code, dst.of(size), r.of(size), count.of(size))),
+            Rm::M(m) => self.emit(Instruction::with3(code, dst.of(size), m.operand(), count.of(size))),
+        }
+    }
+
+    /// `andn dst, not, src`: `src & !not`
+    pub fn andn(&mut self, size: Size, dst: Gpr, not: Gpr, src: impl Into<Rm>) {
+        let code = sized!(size, VEX_Andn_r32_r32_rm32, VEX_Andn_r64_r64_rm64);
+        match src.into() {
+            Rm::R(r) => self.emit(Instruction::with3(code, dst.of(size), not.of(size), r.of(size))),
+            Rm::M(m) => self.emit(Instruction::with3(code, dst.of(size), not.of(size), m.operand())),
+        }
+    }
+
+    /// `mulx high, low, src`: rdx times src, no flags
+    pub fn mulx(&mut self, high: Gpr, low: Gpr, src: impl Into<Rm>) {
+        let code = Code::VEX_Mulx_r64_r64_rm64;
+        let (high, low) = (high.of(Size::Q), low.of(Size::Q));
+        match src.into() {
+            Rm::R(r) => self.emit(Instruction::with3(code, high, low, r.of(Size::Q))),
+            Rm::M(m) => self.emit(Instruction::with3(code, high, low, m.operand())),
+        }
+    }
+
+    /// `imul dst, src`
+    pub fn imul(&mut self, size: Size, dst: Gpr, src: impl Into<Rm>) {
+        self.r_rm(sized!(size, Imul_r32_rm32, Imul_r64_rm64), dst.of(size), src.into(), size);
+    }
+
+    /// `imul dst, src, imm`
+    pub fn imul_imm(&mut self, size: Size, dst: Gpr, src: impl Into<Rm>, imm: i32) {
+        let code = sized!(size, Imul_r32_rm32_imm32, Imul_r64_rm64_imm32);
+        match src.into() {
+            Rm::R(r) => self.emit(Instruction::with3(code, dst.of(size), r.of(size), imm)),
+            Rm::M(m) => self.emit(Instruction::with3(code, dst.of(size), m.operand(), imm)),
+        }
+    }
+
+    /// One-operand instructions; multiplication and division work on rdx:rax.
+    pub fn unary(&mut self, op: Unary, size: Size, dst: impl Into<Rm>) {
+        let code = match op {
+            Unary::Neg => sized!(size, Neg_rm32, Neg_rm64),
+            Unary::Not => sized!(size, Not_rm32, Not_rm64),
+            Unary::Mul => sized!(size, Mul_rm32, Mul_rm64),
+            Unary::Imul => sized!(size, Imul_rm32, Imul_rm64),
+            Unary::Div => sized!(size, Div_rm32, Div_rm64),
+            Unary::Idiv => sized!(size, Idiv_rm32, Idiv_rm64),
+        };
+        match dst.into() {
+            Rm::R(r) => self.emit(Instruction::with1(code, r.of(size))),
+            Rm::M(m) => self.emit(Instruction::with1(code, m.operand())),
+        }
+    }
+
+    /// `cdq` / `cqo`: sign of rax into rdx
+    pub fn sign_to_rdx(&mut self, size: Size) {
+        self.emit(Ok(Instruction::with(sized!(size, Cdq, Cqo))));
+    }
+
+    /// `lzcnt`, `tzcnt`, `popcnt`
+    pub fn count(&mut self, op: Count, size: Size, dst: Gpr, src: impl Into<Rm>) {
+        let code = match op {
+            Count::Lzcnt => sized!(size, Lzcnt_r32_rm32, Lzcnt_r64_rm64),
+            Count::Tzcnt => sized!(size, Tzcnt_r32_rm32, Tzcnt_r64_rm64),
+            Count::Popcnt => sized!(size, Popcnt_r32_rm32, Popcnt_r64_rm64),
+        };
+        self.r_rm(code, dst.of(size), src.into(), size);
+    }
+
+    /// `bswap dst`
+    pub fn bswap(&mut self, size: Size, dst: Gpr) {
+        self.emit(Instruction::with1(sized!(size, Bswap_r32, Bswap_r64), dst.of(size)));
+    }
+
+    /// Bit test (and set, reset, complement) of bit `index mod 64` of a register.
+    pub fn bit(&mut self, op: Bit, dst: Gpr, index: Gpr) {
+        let code = match op {
+            Bit::Bt => Code::Bt_rm64_r64,
+            Bit::Bts => Code::Bts_rm64_r64,
+            Bit::Btr => Code::Btr_rm64_r64,
+            Bit::Btc => Code::Btc_rm64_r64,
+        };
+        self.emit(Instruction::with2(code, dst.of(Size::Q), index.of(Size::Q)));
+    }
+
+    /// The same with a constant index, 0 to 63.
+    pub fn bit_imm(&mut self, op: Bit, dst: impl Into<Rm>, index: u8) {
+        let code = match op {
+            Bit::Bt => Code::Bt_rm64_imm8,
+            Bit::Bts => Code::Bts_rm64_imm8,
+            Bit::Btr => Code::Btr_rm64_imm8,
+            Bit::Btc => Code::Btc_rm64_imm8,
+        };
+        self.rm_imm(code, dst.into(), Size::Q, i32::from(index));
+    }
+
+    /// `setcc` into the low byte
+    pub fn setcc(&mut self, cond: Cond, dst: Gpr) {
+        const SET: [Code; 16] = [
+            Code::Seto_rm8, Code::Setno_rm8, Code::Setb_rm8, Code::Setae_rm8, Code::Sete_rm8, Code::Setne_rm8,
+            Code::Setbe_rm8, Code::Seta_rm8, Code::Sets_rm8, Code::Setns_rm8, Code::Setp_rm8, Code::Setnp_rm8,
+            Code::Setl_rm8, Code::Setge_rm8, Code::Setle_rm8, Code::Setg_rm8,
+        ];
+        self.emit(Instruction::with1(SET[cond as usize], dst.of(Size::B)));
+    }
+
+    /// `cmovcc dst, src` of 64 bits
+    pub fn cmov(&mut self, cond: Cond, dst: Gpr, src: impl Into<Rm>) {
+        const CMOV: [Code; 16] = [
+            Code::Cmovo_r64_rm64, Code::Cmovno_r64_rm64, Code::Cmovb_r64_rm64, Code::Cmovae_r64_rm64,
+            Code::Cmove_r64_rm64, Code::Cmovne_r64_rm64, Code::Cmovbe_r64_rm64, Code::Cmova_r64_rm64,
+            Code::Cmovs_r64_rm64, Code::Cmovns_r64_rm64, Code::Cmovp_r64_rm64, Code::Cmovnp_r64_rm64,
+            Code::Cmovl_r64_rm64, Code::Cmovge_r64_rm64, Code::Cmovle_r64_rm64, Code::Cmovg_r64_rm64,
+        ];
+        self.r_rm(CMOV[cond as usize], dst.of(Size::Q), src.into(), Size::Q);
+    }
+
+    /// `ud2`: raises SIGILL, which the runtime turns into the guest's trap
+    pub fn ud2(&mut self) {
+        self.emit(Ok(Instruction::with(Code::Ud2)));
+    }
+
+    /// `push` / `pop` of a register (entry and exit stubs only)
+    pub fn push(&mut self, r: Gpr) {
+        self.emit(Instruction::with1(Code::Push_r64, r.of(Size::Q)));
+    }
+
+    /// See [`Asm::push`].
+    pub fn pop(&mut self, r: Gpr) {
+        self.emit(Instruction::with1(Code::Pop_r64, r.of(Size::Q)));
+    }
+
+    /// `ret`
+    pub fn ret(&mut self) {
+        self.emit(Ok(Instruction::with(Code::Retnq)));
+    }
+
+    /// `jmp reg`
+    pub fn jmp_reg(&mut self, r: Gpr) {
+        self.emit(Instruction::with1(Code::Jmp_rm64, r.of(Size::Q)));
+    }
+
+    /// `jcc` to a label, 32-bit displacement unless the label is bound and near.
+    pub fn jcc(&mut self, cond: Cond, label: Label) {
+        let target = self.labels[label.0 as usize];
+        if target != UNBOUND {
+            self.jcc_back(cond, target);
+            return;
+        }
+        let end = self.jcc_open(cond);
+        self.fixups.push((end, label));
+    }
+
+    /// `jmp` to a label.
+    pub fn jmp(&mut self, label: Label) {
+        let target = self.labels[label.0 as usize];
+        if target != UNBOUND {
+            self.jmp_back(target);
+            return;
+        }
+        let end = self.jmp_open();
+        self.fixups.push((end, label));
+    }
+
+    /// Short forward `jcc` inside a template: at most 127 bytes, to be closed by
+    /// [`Asm::close_short`].
+    pub fn jcc_short(&mut self, cond: Cond) -> u32 {
+        let next = u64::from(self.len) + 2;
+        self.emit(Instruction::with_branch(JCC8[cond as usize], next));
+        self.len
+    }
+
+    /// Short forward `jmp`.
+    pub fn jmp_short(&mut self) -> u32 {
+        let next = u64::from(self.len) + 2;
+        self.emit(Instruction::with_branch(Code::Jmp_rel8_64, next));
+        self.len
+    }
+
+    /// Makes a short jump go to the next instruction.
+    pub fn close_short(&mut self, jump: u32) {
+        let distance = self.len - jump;
+        debug_assert!(distance < 128, "short jump over {distance} bytes");
+        let mut code = self.encoder.take_buffer();
+        code[jump as usize - 1] = distance as u8;
+        self.encoder.set_buffer(code);
+    }
+
+    /// `jcc` to an offset behind us, short where possible.
+    pub fn jcc_back(&mut self, cond: Cond, target: u32) {
+        let near = self.len + 2 - target <= 128;
+        let code = if near { JCC8[cond as usize] } else { JCC32[cond as usize] };
+        self.emit(Instruction::with_branch(code, u64::from(target)));
+    }
+
+    /// `jmp` to an offset behind us, short where possible.
+    pub fn jmp_back(&mut self, target: u32) {
+        let near = self.len + 2 - target <= 128;
+        let code = if near { Code::Jmp_rel8_64 } else { Code::Jmp_rel32_64 };
+        self.emit(Instruction::with_branch(code, u64::from(target)));
+    }
+
+    /// `jcc` with a 32-bit displacement that the caller fills in; returns the offset after it.
+    pub fn jcc_open(&mut self, cond: Cond) -> u32 {
+        let here = u64::from(self.len);
+        self.emit(Instruction::with_branch(JCC32[cond as usize], here));
+        self.len
+    }
+
+    /// `jmp` with a 32-bit displacement that the caller fills in; returns the offset after it.
+    pub fn jmp_open(&mut self) -> u32 {
+        let here = u64::from(self.len);
+        self.emit(Instruction::with_branch(Code::Jmp_rel32_64, here));
+        self.len
+    }
+
+    /// Pads with `nop`s to a multiple of `align` (a power of two, at most 64).
+    pub fn align(&mut self, align: u32) {
+        let mut missing = self.len.next_multiple_of(align) - self.len;
+        let mut code = self.encoder.take_buffer();
+        while missing > 0 {
+            let n = missing.min(NOPS.len() as u32);
+            code.extend_from_slice(NOPS[n as usize - 1]);
+            self.len += n;
+            missing -= n;
+        }
+        self.encoder.set_buffer(code);
+    }
+}
+
+/// Fills in the 32-bit displacement that ends at `end` so that it reaches `target`.
+pub fn patch_rel32(code: &mut [u8], end: u32, target: u32) {
+    let rel = target.wrapping_sub(end);
+    code[end as usize - 4..end as usize].copy_from_slice(&rel.to_le_bytes());
+}
+
+/// The recommended multi-byte `nop`s (Intel SDM volume 2, NOP).
+const NOPS: [&[u8]; 9] = [
+    &[0x90],
+    &[0x66, 0x90],
+    &[0x0f, 0x1f, 0x00],
+    &[0x0f, 0x1f, 0x40, 0x00],
+    &[0x0f, 0x1f, 0x44, 0x00, 0x00],
+    &[0x66, 0x0f, 0x1f, 0x44, 0x00, 0x00],
+    &[0x0f, 0x1f, 0x80, 0x00, 0x00, 0x00, 0x00],
+    &[0x0f, 0x1f, 0x84, 0x00, 0x00, 0x00, 0x00, 0x00],
+    &[0x66, 0x0f, 0x1f, 0x84, 0x00, 0x00, 0x00, 0x00, 0x00],
+];
+
+const JCC8: [Code; 16] = [
+    Code::Jo_rel8_64, Code::Jno_rel8_64, Code::Jb_rel8_64, Code::Jae_rel8_64, Code::Je_rel8_64, Code::Jne_rel8_64,
+    Code::Jbe_rel8_64, Code::Ja_rel8_64, Code::Js_rel8_64, Code::Jns_rel8_64, Code::Jp_rel8_64, Code::Jnp_rel8_64,
+    Code::Jl_rel8_64, Code::Jge_rel8_64, Code::Jle_rel8_64, Code::Jg_rel8_64,
+];
+const JCC32: [Code; 16] = [
+    Code::Jo_rel32_64, Code::Jno_rel32_64, Code::Jb_rel32_64, Code::Jae_rel32_64, Code::Je_rel32_64,
+    Code::Jne_rel32_64, Code::Jbe_rel32_64, Code::Ja_rel32_64, Code::Js_rel32_64, Code::Jns_rel32_64,
+    Code::Jp_rel32_64, Code::Jnp_rel32_64, Code::Jl_rel32_64, Code::Jge_rel32_64, Code::Jle_rel32_64,
+    Code::Jg_rel32_64,
+];

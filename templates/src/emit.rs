@@ -1,0 +1,691 @@
+//! Emission of a block.
+//!
+//! Guest instructions are emitted in order, with two kinds of work put off until it is known
+//! whether it is needed at all:
+//!
+//! * **Deferred values.** A pure instruction whose result is read once and then overwritten (or is
+//!   a constant) is not emitted where it stands; its reader folds it (address modes, rotates,
+//!   immediates, flags; see [`crate::rewrite`]) or has it emitted then. A deferred instruction
+//!   reads only registers whose homes are current, or its own old home; before such a home is
+//!   overwritten the instruction is emitted. What a side exit needs is emitted on the exit's cold
+//!   path.
+//! * **Sign extension.** After a 32-bit operation the upper half of a home is *dirty*: the value
+//!   is the sign extension of the lower half. Readers of 32 bits do not care; for others, and at
+//!   exits, it is extended.
+//!
+//! Loads and stores are never moved, so the log is in program order and faults are exact.
+
+use crate::asm::{Alu, Asm, Cond, Gpr, Label, Mem, Rm, Size};
+use crate::block::{Step, Value, is_pure, values};
+use crate::rewrite;
+use crate::place::{A, BUDGET, LOG, Placement, slot};
+use hartlog_format::contract::Site;
+use hartlog_isa::{Effect, Hart, Inst, NO_RESERVATION, Port, Width, execute};
+
+/// What code is emitted for.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Log every read.
+    pub trace: bool,
+    /// Check that every guest address fits 32 bits.
+    pub checked: bool,
+    /// Homes of the guest registers.
+    pub placement: Placement,
+    /// Guest address of entry 0 of the jump table.
+    pub table_base: u64,
+    /// Guest bytes that the jump table covers.
+    pub table_bytes: u64,
+}
+
+/// Routines that every definition may jump to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Stub {
+    /// Leave with `reason::CHUNK_END`; guest pc in rax.
+    ChunkEnd,
+    /// Leave with `reason::JUMP`; guest pc in rax.
+    Jump,
+    /// Leave with `reason::ECALL`; guest pc in rax.
+    Ecall,
+}
+
+/// Where a jump out of a block goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Dest {
+    /// To the block at this guest pc.
+    Block(u64),
+    /// To a stub.
+    Stub(Stub),
+}
+
+/// A 32-bit displacement to be filled in once destinations are known.
+#[derive(Clone, Copy, Debug)]
+pub struct Jump {
+    /// Offset just after the displacement.
+    pub end: u32,
+    /// Destination.
+    pub dest: Dest,
+}
+
+/// A deferred value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Lazy {
+    Const(i64),
+    /// To be computed by this instruction (with `rd` = the register).
+    Inst(Inst),
+}
+
+/// Source operand of a template.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Src {
+    Imm(i64),
+    Reg(Gpr),
+    Slot(Mem),
+}
+
+impl Src {
+    /// The constant, where it fits a sign-extended 32-bit immediate.
+    pub fn imm32(self) -> Option<i32> {
+        match self {
+            Src::Imm(v) => i32::try_from(v).ok(),
+            _ => None,
+        }
+    }
+}
+
+/// A path out of a block that is emitted after the hot code.
+struct Cold {
+    label: Label,
+    kind: ColdKind,
+}
+
+enum ColdKind {
+    /// The budget does not cover the block: give `steps` back.
+    Budget { pc: u64, steps: u32 },
+    /// A side exit to `target` with this state.
+    Exit { target: u64, refund: u32, log: u32, dirty: u32, lazies: Vec<(u8, Lazy)> },
+}
+
+/// Host code of one definition (usually a guest function): its blocks' hot paths, then the cold
+/// ones.
+pub struct Emitter<'a> {
+    pub(crate) asm: Asm,
+    pub(crate) config: &'a Config,
+    has_block: &'a dyn Fn(u64) -> bool,
+    /// Jumps to blocks and stubs.
+    pub jumps: Vec<Jump>,
+    /// Host instructions that may raise a signal; ascending after [`Emitter::finish`].
+    pub sites: Vec<Site>,
+    /// (host offset, guest pc) where the code of a guest instruction starts, if asked for.
+    pub marks: Option<Vec<(u32, u64)>>,
+    cold: Vec<Cold>,
+
+    // State within a block.
+    lazy: [Option<Lazy>; 32],
+    /// Per register the registers whose deferred instruction reads its home.
+    readers: [u32; 32],
+    lazy_mask: u32,
+    /// Homes whose upper half is to be sign-extended before it is read.
+    dirty: u32,
+    /// Registers whose value is known to be a sign-extended 32-bit one.
+    sext: u32,
+    /// Bytes logged in this block so far.
+    pub(crate) log: u32,
+    pub(crate) index: u32,
+    pub(crate) steps: u32,
+    pub(crate) pc: u64,
+    values: Vec<Value>,
+    /// Uses of the current value of each register that are still to come, and whether an exit
+    /// follows the last one.
+    remaining: [(u8, bool); 32],
+    /// Host offset up to which the carry flag is that of an addition, with its operands:
+    /// (offset, sum, addend).
+    pub(crate) carry: Option<(u32, u8, u8)>,
+}
+
+fn bit(r: u8) -> u32 {
+    1 << (r & 31)
+}
+
+impl<'a> Emitter<'a> {
+    /// Starts a definition. `has_block` tells whether a guest pc starts a block.
+    pub fn new(config: &'a Config, has_block: &'a dyn Fn(u64) -> bool, marks: bool) -> Emitter<'a> {
+        Emitter {
+            asm: Asm::new(),
+            config,
+            has_block,
+            jumps: Vec::new(),
+            sites: Vec::new(),
+            marks: marks.then(Vec::new),
+            cold: Vec::new(),
+            lazy: [None; 32],
+            readers: [0; 32],
+            lazy_mask: 0,
+            dirty: 0,
+            sext: 0,
+            log: 0,
+            index: 0,
+            steps: 0,
+            pc: 0,
+            values: Vec::new(),
+            remaining: [(0, true); 32],
+            carry: None,
+        }
+    }
+
+    /// Emits a block and returns the host offset of its entry. `fallthrough` is the guest pc of
+    /// the block that is emitted right after this one, if any.
+    pub fn block(&mut self, steps: &[Step], fallthrough: Option<u64>) -> u32 {
+        let entry = self.asm.pos();
+        let Some(first) = steps.first() else { return entry };
+        self.values = values(steps);
+        self.steps = steps.len() as u32;
+        self.log = 0;
+        self.sext = 0;
+        self.dirty = 0;
+        self.carry = None;
+        self.remaining = [(u8::MAX, true); 32];
+        self.mark(first.pc);
+        self.asm.alu_imm(Alu::Sub, Size::Q, BUDGET, self.steps as i32);
+        let label = self.asm.label();
+        self.asm.jcc(Cond::S, label);
+        self.cold.push(Cold { label, kind: ColdKind::Budget { pc: first.pc, steps: self.steps } });
+        for (i, step) in steps.iter().enumerate() {
+            self.index = i as u32;
+            self.pc = step.pc;
+            self.mark(step.pc);
+            let last = i + 1 == steps.len();
+            match step.inst {
+                None => {
+                    self.settle_all();
+                    self.trap();
+                    return entry;
+                }
+                Some(inst) if last => self.last(step, inst, fallthrough),
+                Some(inst) => self.step(step, inst),
+            }
+        }
+        entry
+    }
+
+    /// Ends the definition: emits cold paths and returns the code.
+    pub fn finish(&mut self) -> Vec<u8> {
+        for cold in std::mem::take(&mut self.cold) {
+            self.asm.bind(cold.label);
+            match cold.kind {
+                ColdKind::Budget { pc, steps } => {
+                    self.mark(pc);
+                    self.asm.alu_imm(Alu::Add, Size::Q, BUDGET, steps as i32);
+                    self.asm.mov_imm(A, pc as i64);
+                    self.jump(Dest::Stub(Stub::ChunkEnd));
+                }
+                ColdKind::Exit { target, refund, log, dirty, lazies } => {
+                    self.mark(target);
+                    self.dirty = dirty;
+                    self.sext = 0;
+                    for (r, lazy) in lazies {
+                        self.set_lazy(r, lazy);
+                    }
+                    self.log = log;
+                    self.settle_all();
+                    self.bump_log();
+                    if refund != 0 {
+                        self.asm.alu_imm(Alu::Add, Size::Q, BUDGET, refund as i32);
+                    }
+                    self.jump_to(target);
+                }
+            }
+        }
+        self.sites.sort_by_key(|s| s.host);
+        self.asm.finish()
+    }
+
+    fn mark(&mut self, pc: u64) {
+        let pos = self.asm.pos();
+        if let Some(marks) = &mut self.marks {
+            marks.push((pos, pc));
+        }
+    }
+
+    /// Emits one instruction that is not the last of the block.
+    pub(crate) fn step(&mut self, step: &Step, inst: Inst) {
+        let value = self.values[self.index as usize];
+        if is_pure(&inst) {
+            self.pure(inst, value);
+        } else {
+            match inst.op.effect() {
+                Effect::None => self.control(step, inst),
+                _ => self.memory(inst),
+            }
+        }
+        if let Some(rd) = inst.writes() {
+            self.remaining[rd as usize] = (value.uses, value.exit_after_last_use);
+        }
+    }
+
+    fn pure(&mut self, original: Inst, value: Value) {
+        let rd = original.rd;
+        if rd == 0 {
+            self.consume(&original);
+            return;
+        }
+        if let Some(c) = self.evaluate(&original) {
+            self.consume(&original);
+            self.set_lazy(rd, Lazy::Const(c));
+            return;
+        }
+        let mut inst = self.rewrite(original);
+        if self.flush_hits(rd, &inst) {
+            let (a, b) = original.sources();
+            for r in [a, b].into_iter().flatten() {
+                self.settle(r);
+            }
+            inst = self.rewrite(original);
+        }
+        self.consume(&original);
+        let wanted = value.killed && (value.uses == 0 || (value.uses == 1 && rewrite::foldable(inst.op)));
+        if wanted && homes_read(&inst).all(|r| self.lazy_mask & bit(r) == 0 || r == rd) {
+            self.set_lazy(rd, Lazy::Inst(inst));
+            return;
+        }
+        self.define(rd);
+        self.alu(&inst);
+    }
+
+    /// The instruction's constant result, if every source is a known constant.
+    fn evaluate(&self, inst: &Inst) -> Option<i64> {
+        let mut hart = Hart { x: [0; 32], pc: self.pc, reservation: NO_RESERVATION };
+        for r in homes_read(inst) {
+            match self.lazy[r as usize] {
+                Some(Lazy::Const(c)) => hart.x[r as usize] = c as u64,
+                _ => return None,
+            }
+        }
+        execute(&mut hart, inst, &mut NoMemory).ok()?;
+        Some(hart.x[inst.rd as usize & 31] as i64)
+    }
+
+    // ----- deferred values -----
+
+    /// The deferred value of `r`, if it has one.
+    pub(crate) fn lazy(&self, r: u8) -> Option<Lazy> {
+        self.lazy[r as usize & 31]
+    }
+
+    /// Makes a deferred value the value of `r`. The home keeps what it holds.
+    fn set_lazy(&mut self, r: u8, lazy: Lazy) {
+        self.drop_lazy(r);
+        self.lazy[r as usize] = Some(lazy);
+        self.lazy_mask |= bit(r);
+        if let Lazy::Inst(inst) = lazy {
+            for s in homes_read(&inst) {
+                self.readers[s as usize] |= bit(r);
+            }
+        }
+    }
+
+    /// `r` becomes a constant.
+    pub(crate) fn set_constant(&mut self, r: u8, c: i64) {
+        self.set_lazy(r, Lazy::Const(c));
+    }
+
+    /// Forgets a deferred value without computing it.
+    fn drop_lazy(&mut self, r: u8) {
+        if let Some(Lazy::Inst(inst)) = self.lazy[r as usize].take() {
+            for s in homes_read(&inst) {
+                self.readers[s as usize] &= !bit(r);
+            }
+        }
+        self.lazy_mask &= !bit(r);
+    }
+
+    /// Makes the home of `r` current.
+    ///
+    /// A deferred instruction reads a home that is itself out of date only if it is the older of
+    /// the two (sources are current when an instruction is deferred), so this recursion ends.
+    pub(crate) fn settle(&mut self, r: u8) {
+        let Some(lazy) = self.lazy[r as usize] else { return };
+        self.flush_readers(r);
+        self.drop_lazy(r);
+        match lazy {
+            Lazy::Const(c) => self.load_const(r, c),
+            Lazy::Inst(inst) => self.alu(&inst),
+        }
+    }
+
+    /// Settles everything, and extends every dirty home: the architectural state is in place.
+    pub(crate) fn settle_all(&mut self) {
+        while self.lazy_mask != 0 {
+            self.settle(self.lazy_mask.trailing_zeros() as u8);
+        }
+        while self.dirty != 0 {
+            self.extend(self.dirty.trailing_zeros() as u8);
+        }
+    }
+
+    /// Settles the deferred values that read the home of `r`, which is about to be overwritten.
+    fn flush_readers(&mut self, r: u8) {
+        loop {
+            let others = self.readers[r as usize] & !bit(r);
+            if others == 0 {
+                return;
+            }
+            self.settle(others.trailing_zeros() as u8);
+        }
+    }
+
+    /// Whether [`Emitter::define`] of `rd` would overwrite a home that `inst` still has to read.
+    pub(crate) fn flush_hits(&self, rd: u8, inst: &Inst) -> bool {
+        let mut stale = 0;
+        for r in homes_read(inst) {
+            stale |= bit(r);
+        }
+        stale &= self.lazy_mask;
+        if stale == 0 {
+            return false;
+        }
+        let mut flushed = self.readers[rd as usize] & !bit(rd);
+        let mut todo = flushed;
+        while todo != 0 {
+            let r = todo.trailing_zeros();
+            todo &= todo - 1;
+            let more = self.readers[r as usize] & !flushed & !bit(rd);
+            flushed |= more;
+            todo |= more;
+        }
+        flushed & stale != 0
+    }
+
+    /// `r` is about to be written: its deferred value is dead, those that read its home are not.
+    pub(crate) fn define(&mut self, r: u8) {
+        self.drop_lazy(r);
+        self.flush_readers(r);
+    }
+
+    /// The reads of the guest's instruction have happened: deferred values that nobody needs any
+    /// more are dropped.
+    pub(crate) fn consume(&mut self, original: &Inst) {
+        let (a, b) = original.sources();
+        for r in [a, b].into_iter().flatten() {
+            let r = r & 31;
+            let (uses, exit) = &mut self.remaining[r as usize];
+            if *uses != u8::MAX && *uses > 0 {
+                *uses -= 1;
+            }
+            if *uses == 0 && !*exit {
+                self.drop_lazy(r);
+            }
+        }
+    }
+
+    // ----- operands -----
+
+    /// Home of `r` as an operand; x0 is the constant 0.
+    pub(crate) fn home(&self, r: u8) -> Src {
+        match (r, self.config.placement.home(r)) {
+            (0, _) => Src::Imm(0),
+            (_, Some(home)) => Src::Reg(home),
+            (_, None) => Src::Slot(slot(r)),
+        }
+    }
+
+    /// Home of `r`, all 64 bits valid.
+    pub(crate) fn full(&mut self, r: u8) -> Src {
+        if self.dirty & bit(r) != 0 {
+            self.extend(r);
+        }
+        self.home(r)
+    }
+
+    fn extend(&mut self, r: u8) {
+        if let Src::Reg(home) = self.home(r) {
+            self.asm.movsx(Size::D, home, home);
+        }
+        self.dirty &= !bit(r);
+    }
+
+    /// A source in a register: its home, or loaded into `scratch`. 32 bits suffice.
+    pub(crate) fn reg_low(&mut self, r: u8, scratch: Gpr) -> Gpr {
+        let src = self.home(r);
+        self.in_reg(src, Size::D, scratch)
+    }
+
+    /// A source in a register: its home, or loaded into `scratch`.
+    pub(crate) fn reg_full(&mut self, r: u8, scratch: Gpr) -> Gpr {
+        let src = self.full(r);
+        self.in_reg(src, Size::Q, scratch)
+    }
+
+    /// Brings an operand into a register.
+    pub(crate) fn in_reg(&mut self, src: Src, size: Size, scratch: Gpr) -> Gpr {
+        match src {
+            Src::Reg(r) => r,
+            Src::Slot(m) => {
+                self.asm.mov(size, scratch, m);
+                scratch
+            }
+            Src::Imm(v) => {
+                self.asm.mov_imm(scratch, v);
+                scratch
+            }
+        }
+    }
+
+    /// An operand as register or memory; x0 by its slot, which holds 0.
+    pub(crate) fn rm(&mut self, src: Src) -> Rm {
+        match src {
+            Src::Reg(r) => Rm::R(r),
+            Src::Slot(m) => Rm::M(m),
+            Src::Imm(_) => Rm::M(slot(0)),
+        }
+    }
+
+    /// The value of a guest register as the guest sees it now: constants as such, everything else
+    /// in its home.
+    pub(crate) fn value(&mut self, r: u8) -> Src {
+        match self.lazy[r as usize & 31] {
+            Some(Lazy::Const(c)) => Src::Imm(c),
+            Some(Lazy::Inst(_)) => {
+                self.settle(r);
+                self.home(r)
+            }
+            None => self.home(r),
+        }
+    }
+
+    /// [`Emitter::value`] with all 64 bits valid.
+    pub(crate) fn value_full(&mut self, r: u8) -> Src {
+        match self.value(r) {
+            Src::Imm(c) => Src::Imm(c),
+            _ => self.full(r),
+        }
+    }
+
+    /// Whether the home holds a sign-extended 32-bit value (its upper half may be dirty).
+    pub(crate) fn is_sext(&self, r: u8) -> bool {
+        r == 0 || (self.dirty | self.sext) & bit(r) != 0
+    }
+
+    /// Whether the home's upper half is dirty.
+    pub(crate) fn is_dirty(&self, r: u8) -> bool {
+        self.dirty & bit(r) != 0
+    }
+
+    /// Where a template puts its result: the home, or rax for a register in memory.
+    pub(crate) fn dst(&self, rd: u8) -> Gpr {
+        self.config.placement.home(rd).unwrap_or(A)
+    }
+
+    /// The 64-bit result for `rd` is in `at`.
+    pub(crate) fn done(&mut self, rd: u8, at: Gpr) {
+        self.place(rd, at);
+        self.dirty &= !bit(rd);
+        self.sext &= !bit(rd);
+    }
+
+    /// The 64-bit result for `rd` is in `at` and is a sign-extended 32-bit value.
+    pub(crate) fn done_sext(&mut self, rd: u8, at: Gpr) {
+        self.done(rd, at);
+        self.sext |= bit(rd);
+    }
+
+    /// The result for `rd` is the sign extension of the lower half of `at`.
+    pub(crate) fn done_word(&mut self, rd: u8, at: Gpr) {
+        match self.config.placement.home(rd) {
+            Some(home) => {
+                if home != at {
+                    self.asm.mov(Size::D, home, at);
+                }
+                self.dirty |= bit(rd);
+                self.sext &= !bit(rd);
+            }
+            None => {
+                self.asm.movsx(Size::D, at, at);
+                self.done_sext(rd, at);
+            }
+        }
+    }
+
+    /// `rd`'s home was rewritten in place; nothing is known about the value.
+    pub(crate) fn facts_unknown(&mut self, rd: u8) {
+        self.dirty &= !bit(rd);
+        self.sext &= !bit(rd);
+    }
+
+    /// The value of `rd` is the sign extension of the lower half of its home, a register.
+    pub(crate) fn mark_dirty(&mut self, rd: u8) {
+        self.dirty |= bit(rd);
+        self.sext &= !bit(rd);
+    }
+
+    fn place(&mut self, rd: u8, at: Gpr) {
+        match self.home(rd) {
+            Src::Reg(home) => self.asm.mov(Size::Q, home, at),
+            Src::Slot(m) => self.asm.store(Size::Q, m, at),
+            Src::Imm(_) => {}
+        }
+    }
+
+    fn load_const(&mut self, r: u8, c: i64) {
+        let fits = i32::try_from(c);
+        match (self.home(r), fits) {
+            (Src::Slot(m), Ok(v)) => self.asm.store_imm(Size::Q, m, v),
+            _ => {
+                let dst = self.dst(r);
+                self.asm.mov_imm(dst, c);
+                self.place(r, dst);
+            }
+        }
+        self.dirty &= !bit(r);
+        self.sext &= !bit(r);
+        if fits.is_ok() {
+            self.sext |= bit(r);
+        }
+    }
+
+    // ----- leaving -----
+
+    /// Records that the next host instruction may raise a signal on behalf of the current guest
+    /// instruction.
+    pub(crate) fn site(&mut self) {
+        self.site_with_log(self.log);
+    }
+
+    /// The same, with `log` bytes logged before the guest instruction.
+    pub(crate) fn site_with_log(&mut self, log: u32) {
+        self.sites.push(Site {
+            host: self.asm.pos(),
+            pc: self.pc as u32,
+            refund: (self.steps - self.index) as u16,
+            log: log as u16,
+        });
+    }
+
+    /// The current instruction traps.
+    pub(crate) fn trap(&mut self) {
+        self.site();
+        self.asm.ud2();
+    }
+
+    /// Advances the log pointer over what this block logged.
+    pub(crate) fn bump_log(&mut self) {
+        if self.log != 0 {
+            // lea leaves the flags alone
+            self.asm.lea(Size::Q, LOG, Mem::host(LOG, self.log as i32));
+            self.log = 0;
+        }
+    }
+
+    /// A conditional side exit to `target`.
+    pub(crate) fn side_exit(&mut self, cond: Cond, target: u64) {
+        let refund = self.steps - self.index - 1;
+        let lazies: Vec<(u8, Lazy)> =
+            (1..32).filter_map(|r| self.lazy[r as usize].map(|l| (r, l))).collect();
+        if refund == 0 && self.log == 0 && self.dirty == 0 && lazies.is_empty() && (self.has_block)(target) {
+            let end = self.asm.jcc_open(cond);
+            self.jumps.push(Jump { end, dest: Dest::Block(target) });
+            return;
+        }
+        let label = self.asm.label();
+        self.asm.jcc(cond, label);
+        let kind = ColdKind::Exit { target, refund, log: self.log, dirty: self.dirty, lazies };
+        self.cold.push(Cold { label, kind });
+    }
+
+    /// A conditional jump at the end of a block whose state is all in place.
+    pub(crate) fn jcc_to(&mut self, cond: Cond, target: u64) {
+        if (self.has_block)(target) {
+            let end = self.asm.jcc_open(cond);
+            self.jumps.push(Jump { end, dest: Dest::Block(target) });
+        } else {
+            let label = self.asm.label();
+            self.asm.jcc(cond, label);
+            let kind = ColdKind::Exit { target, refund: 0, log: 0, dirty: 0, lazies: Vec::new() };
+            self.cold.push(Cold { label, kind });
+        }
+    }
+
+    /// Goes to a guest pc; everything is in place.
+    pub(crate) fn jump_to(&mut self, target: u64) {
+        if (self.has_block)(target) {
+            self.jump(Dest::Block(target));
+        } else {
+            self.asm.mov_imm(A, target as i64);
+            self.jump(Dest::Stub(Stub::Jump));
+        }
+    }
+
+    pub(crate) fn jump(&mut self, dest: Dest) {
+        let end = self.asm.jmp_open();
+        self.jumps.push(Jump { end, dest });
+    }
+
+    pub(crate) fn jcc_stub(&mut self, cond: Cond, stub: Stub) {
+        let end = self.asm.jcc_open(cond);
+        self.jumps.push(Jump { end, dest: Dest::Stub(stub) });
+    }
+}
+
+/// Registers whose homes an instruction reads: its sources other than x0.
+pub(crate) fn homes_read(inst: &Inst) -> impl Iterator<Item = u8> + use<> {
+    let (a, b) = inst.sources();
+    [a, b].into_iter().flatten().filter(|r| *r != 0)
+}
+
+/// Pure instructions are evaluated without memory.
+struct NoMemory;
+
+impl Port for NoMemory {
+    type Fault = ();
+
+    fn load(&mut self, _: u64, _: Width) -> Result<u64, ()> {
+        Err(())
+    }
+
+    fn store(&mut self, _: u64, _: Width, _: u64) -> Result<(), ()> {
+        Err(())
+    }
+
+    fn steps(&mut self) -> u64 {
+        0
+    }
+}

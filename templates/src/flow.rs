@@ -1,0 +1,291 @@
+//! Templates of control transfers, environment calls, fences and counters.
+
+use crate::asm::{Alu, Cond, Gpr, Mem, Size};
+use crate::block::{Follow, Step, ends_block};
+use crate::emit::{Dest, Emitter, Lazy, Src, Stub, homes_read};
+use crate::place::{A, BUDGET, D, STATE, field};
+use hartlog_format::contract::offset;
+use hartlog_isa::{Flow, Inst, Op};
+
+impl Emitter<'_> {
+    /// Emits an instruction without memory access that is not the last of its block.
+    pub(crate) fn control(&mut self, step: &Step, inst: Inst) {
+        match inst.flow() {
+            Flow::Branch => {
+                let (cond, target) = match step.follow {
+                    Follow::Fall => (None, step.target()),
+                    Follow::Target => (Some(()), step.next()),
+                };
+                let taken = self.branch_condition(&inst);
+                self.consume(&inst);
+                match (taken, cond) {
+                    (Taken::When(c), None) => self.side_exit(c, target),
+                    (Taken::When(c), Some(())) => self.side_exit(c.not(), target),
+                    (Taken::Always, None) | (Taken::Never, Some(())) => {
+                        // A constant condition: the compiler of the guest left dead code behind.
+                        self.asm.alu(Alu::Cmp, Size::D, A, A);
+                        self.side_exit(Cond::E, target);
+                    }
+                    (Taken::Never, None) | (Taken::Always, Some(())) => {}
+                }
+            }
+            Flow::Jal => self.link(&inst, step.next()),
+            Flow::Next if inst.reads_counter() => self.counter(inst),
+            Flow::Next => {}
+            Flow::Jalr | Flow::Ecall | Flow::Trap => unreachable!("{:?} ends a block", inst.op),
+        }
+    }
+
+    /// Emits the last instruction of a block, and where it goes. `fallthrough` is the guest pc of
+    /// the block emitted next.
+    pub(crate) fn last(&mut self, step: &Step, inst: Inst, fallthrough: Option<u64>) {
+        match inst.flow() {
+            Flow::Branch => self.two_way(step, inst, fallthrough),
+            Flow::Jal => {
+                self.link(&inst, step.next());
+                self.go(step.target(), fallthrough);
+            }
+            Flow::Jalr => self.jump_register(step, inst, fallthrough),
+            Flow::Ecall => {
+                self.settle_all();
+                self.bump_log();
+                self.asm.mov_imm(A, step.pc as i64);
+                self.jump(Dest::Stub(Stub::Ecall));
+            }
+            Flow::Trap => {
+                self.settle_all();
+                self.trap();
+            }
+            Flow::Next if ends_block(&inst) => {
+                self.settle_all();
+                self.trap();
+            }
+            Flow::Next => {
+                self.step(step, inst);
+                self.go(step.next(), fallthrough);
+            }
+        }
+    }
+
+    /// Ends the block: everything in place, then on to `target`.
+    fn go(&mut self, target: u64, fallthrough: Option<u64>) {
+        self.settle_all();
+        self.bump_log();
+        if fallthrough != Some(target) {
+            self.jump_to(target);
+        }
+    }
+
+    /// rd of a jump: the address of the next instruction.
+    fn link(&mut self, inst: &Inst, next: u64) {
+        if let Some(rd) = inst.writes() {
+            self.set_constant(rd, next as i64);
+        }
+    }
+
+    fn two_way(&mut self, step: &Step, inst: Inst, fallthrough: Option<u64>) {
+        // Everything but the flags has to be in place before the jump. The homes compared are
+        // current, so settling the rest does not change them.
+        let taken = self.branch_operands(&inst);
+        self.consume(&inst);
+        let taken = match taken {
+            Compare::Constant(t) => t,
+            Compare::Pending { cond, a, b } => {
+                self.settle_all();
+                self.bump_log();
+                let size = Size::Q;
+                let (a, b) = (self.operand(a), self.operand(b));
+                let cond = self.compare_values(size, a, b).apply(cond);
+                Taken::When(cond)
+            }
+        };
+        let (target, next) = (step.target(), step.next());
+        match taken {
+            Taken::When(cond) if fallthrough == Some(target) => {
+                self.jcc_to(cond.not(), next);
+            }
+            Taken::When(cond) => {
+                self.jcc_to(cond, target);
+                if fallthrough != Some(next) {
+                    self.jump_to(next);
+                }
+            }
+            Taken::Always => self.go(target, fallthrough),
+            Taken::Never => self.go(next, fallthrough),
+        }
+    }
+
+    fn jump_register(&mut self, step: &Step, inst: Inst, fallthrough: Option<u64>) {
+        if let Some(Lazy::Const(c)) = self.lazy(inst.rs1) {
+            let target = c.wrapping_add(i64::from(inst.imm)) as u64 & !1;
+            self.consume(&inst);
+            self.link(&inst, step.next());
+            self.go(target, fallthrough);
+            return;
+        }
+        let base = self.value_full(inst.rs1);
+        self.settle_all();
+        match (base, inst.imm) {
+            (Src::Reg(r), imm) if imm != 0 => self.asm.lea(Size::Q, A, Mem::host(r, imm)),
+            (src, imm) => {
+                self.load(Size::Q, A, src);
+                if imm != 0 {
+                    self.asm.alu_imm(Alu::Add, Size::Q, A, imm);
+                }
+            }
+        }
+        self.asm.alu_imm(Alu::And, Size::Q, A, -2);
+        if let Some(rd) = inst.writes() {
+            self.define(rd);
+            self.load_constant_keeping_rax(rd, step.next());
+        }
+        self.bump_log();
+        let base = self.config.table_base;
+        match i32::try_from(-(base as i64)) {
+            Ok(disp) => self.asm.lea(Size::Q, D, Mem::host(A, disp)),
+            Err(_) => {
+                self.asm.mov_imm(D, -(base as i64));
+                self.asm.alu(Alu::Add, Size::Q, D, A);
+            }
+        }
+        self.asm.alu_imm(Alu::Cmp, Size::Q, D, self.config.table_bytes as i32);
+        self.jcc_stub(Cond::Ae, Stub::Jump);
+        let entry = Mem { base: Some(STATE), index: Some((D, 2)), disp: offset::TABLE, narrow: false };
+        self.asm.movsx(Size::D, D, entry);
+        self.asm.alu(Alu::Add, Size::Q, D, STATE);
+        self.asm.jmp_reg(D);
+    }
+
+    /// Steps retired before this instruction: `step_end - (budget + steps charged from here on)`.
+    fn counter(&mut self, inst: Inst) {
+        if inst.rd == 0 {
+            return;
+        }
+        self.define(inst.rd);
+        let dst = self.dst(inst.rd);
+        let charged = (self.steps - self.index) as i32;
+        self.asm.mov(Size::Q, dst, field(offset::STEP_END));
+        self.asm.alu(Alu::Sub, Size::Q, dst, BUDGET);
+        self.asm.alu_imm(Alu::Sub, Size::Q, dst, charged);
+        self.done(inst.rd, dst);
+    }
+
+    /// Compares a branch's operands in the middle of a block: sets the flags.
+    fn branch_condition(&mut self, inst: &Inst) -> Taken {
+        match self.branch_operands(inst) {
+            Compare::Constant(taken) => taken,
+            Compare::Pending { cond, a, b } => {
+                let narrow = self.narrow_operands(a, b);
+                let (a, b) = (self.operand(a), self.operand(b));
+                Taken::When(self.compare_values(narrow, a, b).apply(cond))
+            }
+        }
+    }
+
+    /// What a branch compares, with a deferred `slt` folded in.
+    fn branch_operands(&mut self, inst: &Inst) -> Compare {
+        let cond = match inst.op {
+            Op::Beq => Cond::E,
+            Op::Bne => Cond::Ne,
+            Op::Blt => Cond::L,
+            Op::Bge => Cond::Ge,
+            Op::Bltu => Cond::B,
+            _ => Cond::Ae,
+        };
+        if inst.rs1 == inst.rs2 {
+            let equal = matches!(cond, Cond::E | Cond::Ge | Cond::Ae);
+            return Compare::Constant(if equal { Taken::Always } else { Taken::Never });
+        }
+        // `slt` and the like, compared with zero.
+        let zero = |r: u8, e: &Self| r == 0 || matches!(e.lazy(r), Some(Lazy::Const(0)));
+        if matches!(cond, Cond::E | Cond::Ne) {
+            for (r, other) in [(inst.rs1, inst.rs2), (inst.rs2, inst.rs1)] {
+                if let Some(Lazy::Inst(def)) = self.lazy(r)
+                    && zero(other, self)
+                    && homes_read(&def).all(|s| self.lazy(s).is_none())
+                {
+                    let less = match def.op {
+                        Op::Slt | Op::Slti => Cond::L,
+                        Op::Sltu | Op::Sltiu => Cond::B,
+                        _ => continue,
+                    };
+                    let b = match def.op {
+                        Op::Slt | Op::Sltu => Operand::Home(def.rs2),
+                        _ => Operand::Imm(def.imm),
+                    };
+                    let cond = if cond == Cond::Ne { less } else { less.not() };
+                    return Compare::Pending { cond, a: Operand::Home(def.rs1), b };
+                }
+            }
+        }
+        let a = self.branch_operand(inst.rs1);
+        let b = self.branch_operand(inst.rs2);
+        if let (Operand::Imm(x), Operand::Imm(y)) = (a, b) {
+            let (x, y) = (i64::from(x), i64::from(y));
+            let taken = match cond {
+                Cond::E => x == y,
+                Cond::Ne => x != y,
+                Cond::L => x < y,
+                Cond::Ge => x >= y,
+                Cond::B => (x as u64) < y as u64,
+                _ => x as u64 >= y as u64,
+            };
+            return Compare::Constant(if taken { Taken::Always } else { Taken::Never });
+        }
+        Compare::Pending { cond, a, b }
+    }
+
+    fn branch_operand(&mut self, r: u8) -> Operand {
+        match self.lazy(r) {
+            _ if r == 0 => Operand::Imm(0),
+            Some(Lazy::Const(c)) if i32::try_from(c).is_ok() => Operand::Imm(c as i32),
+            Some(_) => {
+                self.settle(r);
+                Operand::Home(r)
+            }
+            None => Operand::Home(r),
+        }
+    }
+
+    fn operand(&mut self, operand: Operand) -> Src {
+        match operand {
+            Operand::Imm(v) => Src::Imm(i64::from(v)),
+            Operand::Home(r) => self.home(r),
+        }
+    }
+
+    /// Size of a comparison; extends dirty homes where 32 bits do not do.
+    fn narrow_operands(&mut self, a: Operand, b: Operand) -> Size {
+        let register = |o: Operand| match o {
+            Operand::Home(r) => r,
+            Operand::Imm(_) => 0,
+        };
+        self.narrow_pair(register(a), register(b))
+    }
+
+    fn load_constant_keeping_rax(&mut self, rd: u8, value: u64) {
+        let dst: Gpr = self.config.placement.home(rd).unwrap_or(D);
+        self.asm.mov_imm(dst, value as i64);
+        self.done_sext(rd, dst);
+    }
+}
+
+/// Whether a branch is taken.
+#[derive(Clone, Copy)]
+enum Taken {
+    When(Cond),
+    Always,
+    Never,
+}
+
+/// Operand of a comparison.
+#[derive(Clone, Copy)]
+enum Operand {
+    Home(u8),
+    Imm(i32),
+}
+
+enum Compare {
+    Constant(Taken),
+    Pending { cond: Cond, a: Operand, b: Operand },
+}

@@ -1,0 +1,298 @@
+//! Templates of loads, stores and atomics.
+//!
+//! Addresses are formed with 32-bit operands, so nothing but the guest's window can be reached.
+//! Deferred additions and scalings become part of the address. Every value read goes to the log
+//! at a static offset from the log pointer.
+
+use crate::asm::{Alu, Cond, Gpr, Mem, Rm, Size};
+use crate::emit::{Emitter, Lazy, Src};
+use crate::place::{A, D, LOG, field};
+use hartlog_format::contract::offset;
+use hartlog_isa::{Effect, Inst, Op, Width};
+
+fn size(width: Width) -> Size {
+    match width {
+        Width::B => Size::B,
+        Width::H => Size::H,
+        Width::W => Size::D,
+        Width::D => Size::Q,
+    }
+}
+
+/// An address before its parts are in registers.
+#[derive(Clone, Copy)]
+struct Address {
+    base: Option<u8>,
+    index: Option<(u8, u8)>,
+    disp: i32,
+}
+
+impl Emitter<'_> {
+    /// Emits an instruction that accesses memory.
+    pub(crate) fn memory(&mut self, inst: Inst) {
+        match inst.op.effect() {
+            Effect::Read(width) => self.load_template(inst, width),
+            Effect::Write(width) => self.store_template(inst, width),
+            Effect::ReadWrite(width) => self.amo(inst, width),
+            Effect::Reserve(width) => self.load_reserved(inst, width),
+            Effect::CondStore(width) => self.store_conditional(inst, width),
+            Effect::None => unreachable!("{:?} does not access memory", inst.op),
+        }
+    }
+
+    /// Appends a value to the log.
+    fn log_value(&mut self, width: Width, value: Gpr) {
+        if self.config.trace {
+            self.asm.store(size(width), Mem::host(LOG, self.log as i32), value);
+            self.log += width.bytes() as u32;
+        }
+    }
+
+    fn load_template(&mut self, inst: Inst, width: Width) {
+        let address = self.address(&inst, inst.rd);
+        self.consume(&inst);
+        if inst.rd != 0 {
+            self.define(inst.rd);
+        }
+        let dst = if inst.rd == 0 { A } else { self.dst(inst.rd) };
+        let mem = self.guest(address, A, D);
+        self.site();
+        match inst.op {
+            Op::Lb | Op::Lh | Op::Lw => self.asm.movsx(size(width), dst, mem),
+            _ => self.asm.movzx(size(width), dst, mem),
+        }
+        self.log_value(width, dst);
+        match inst.op {
+            _ if inst.rd == 0 => {}
+            Op::Ld | Op::Lwu => self.done(inst.rd, dst),
+            _ => self.done_sext(inst.rd, dst),
+        }
+    }
+
+    fn store_template(&mut self, inst: Inst, width: Width) {
+        let value = match width {
+            Width::D => self.value_full(inst.rs2),
+            _ => self.value(inst.rs2),
+        };
+        let address = self.address(&inst, 0);
+        self.consume(&inst);
+        let immediate = match (width, value) {
+            (Width::D, v) => v.imm32(),
+            (_, Src::Imm(v)) => Some(v as i32),
+            _ => None,
+        };
+        let mut mem = self.guest(address, A, D);
+        if let Some(v) = immediate {
+            self.site();
+            self.asm.store_imm(size(width), mem, v);
+            return;
+        }
+        let value = match value {
+            Src::Reg(r) => r,
+            other => {
+                if mem.index.is_some_and(|(r, _)| r == D) || mem.base == Some(D) {
+                    self.asm.lea(Size::D, A, mem);
+                    mem = Mem { base: Some(A), index: None, disp: 0, narrow: true };
+                }
+                self.in_reg(other, Size::Q, D)
+            }
+        };
+        self.site();
+        self.asm.store(size(width), mem, value);
+    }
+
+    /// Forms the address `rs1 + imm`, folding a deferred rs1. `rd` is written afterwards (0: none).
+    fn address(&mut self, inst: &Inst, rd: u8) -> Address {
+        let plain = |r: u8, disp: i32| Address { base: (r != 0).then_some(r), index: None, disp };
+        if self.config.checked {
+            self.settle(inst.rs1);
+            self.full(inst.rs1);
+            return plain(inst.rs1, inst.imm);
+        }
+        let imm = inst.imm;
+        match self.lazy(inst.rs1) {
+            None => plain(inst.rs1, imm),
+            Some(Lazy::Const(c)) => Address { base: None, index: None, disp: (c as i32).wrapping_add(imm) },
+            Some(Lazy::Inst(def)) => {
+                let scaled = |scale: u8| Address {
+                    base: (def.rs2 != 0).then_some(def.rs2),
+                    index: (def.rs1 != 0).then_some((def.rs1, scale)),
+                    disp: imm,
+                };
+                // Only the lower 32 bits of an address matter, so zero extensions drop out.
+                let folded = match def.op {
+                    Op::Addi | Op::Addiw => Some(plain(def.rs1, imm.wrapping_add(def.imm))),
+                    Op::Add | Op::AddUw => Some(scaled(1)),
+                    Op::Sh1add | Op::Sh1addUw => Some(scaled(2)),
+                    Op::Sh2add | Op::Sh2addUw => Some(scaled(4)),
+                    Op::Sh3add | Op::Sh3addUw => Some(scaled(8)),
+                    Op::Slli | Op::SlliUw if (1..=3).contains(&def.imm) => {
+                        Some(Address { base: None, ..scaled(1 << def.imm) })
+                    }
+                    _ => None,
+                };
+                match folded {
+                    Some(address) if !self.flush_hits(rd, &def) => address,
+                    _ => {
+                        self.settle(inst.rs1);
+                        plain(inst.rs1, imm)
+                    }
+                }
+            }
+        }
+    }
+
+    /// A guest memory operand; parts that are in memory are loaded into the scratch registers.
+    fn guest(&mut self, address: Address, first: Gpr, second: Gpr) -> Mem {
+        if self.config.checked {
+            let base = address.base.map(|r| self.reg_full(r, first));
+            return self.checked(base, address.disp, first, second);
+        }
+        let base = address.base.map(|r| self.reg_low(r, first));
+        let index = address.index.map(|(r, scale)| (self.reg_low(r, second), scale));
+        // A scale of 1 needs no index; without a base it would cost a longer form.
+        match (base, index) {
+            (None, Some((r, 1))) => Mem { base: Some(r), index: None, disp: address.disp, narrow: true },
+            _ => Mem { base, index, disp: address.disp, narrow: true },
+        }
+    }
+
+    /// The same with a check that the whole 64-bit address is inside the window.
+    fn checked(&mut self, base: Option<Gpr>, disp: i32, first: Gpr, second: Gpr) -> Mem {
+        match base {
+            Some(r) => self.asm.lea(Size::Q, first, Mem::host(r, disp)),
+            None => self.asm.mov_imm(first, i64::from(disp)),
+        }
+        self.asm.mov(Size::Q, second, first);
+        self.asm.shift_imm(crate::asm::Shift::Shr, Size::Q, second, 32);
+        let inside = self.asm.jcc_short(Cond::E);
+        self.trap();
+        self.asm.close_short(inside);
+        Mem { base: Some(first), index: None, disp: 0, narrow: true }
+    }
+
+    /// The address of an atomic in rax, checked for alignment. The architectural state is in
+    /// place, so that the runtime can tell the address.
+    fn atomic_address(&mut self, inst: &Inst, width: Width) -> Mem {
+        let address = Address { base: (inst.rs1 != 0).then_some(inst.rs1), index: None, disp: 0 };
+        let mem = self.guest(address, A, D);
+        let base = match mem.base {
+            Some(r) => r,
+            None => {
+                self.asm.mov_imm(A, 0);
+                A
+            }
+        };
+        self.asm.test_imm(Size::D, base, width.bytes() as i32 - 1);
+        let aligned = self.asm.jcc_short(Cond::E);
+        self.trap();
+        self.asm.close_short(aligned);
+        Mem { base: Some(base), index: None, disp: 0, narrow: true }
+    }
+
+    fn finish_read(&mut self, rd: u8, width: Width, value: Gpr) {
+        if rd == 0 {
+            return;
+        }
+        match width {
+            Width::D => self.done(rd, value),
+            _ => {
+                let dst = self.dst(rd);
+                self.asm.movsx(Size::D, dst, value);
+                self.done_sext(rd, dst);
+            }
+        }
+    }
+
+    fn load_reserved(&mut self, inst: Inst, width: Width) {
+        self.settle_all();
+        self.consume(&inst);
+        let mem = self.atomic_address(&inst, width);
+        self.site();
+        let size = size(width);
+        self.asm.mov(size, D, mem);
+        self.log_value(width, D);
+        // Reservations hold the 64-bit address, which has no upper half here.
+        if let Some(base) = mem.base {
+            self.asm.mov(Size::D, A, base);
+        }
+        self.asm.store(Size::Q, field(offset::RESERVATION), A);
+        self.finish_read(inst.rd, width, D);
+    }
+
+    fn store_conditional(&mut self, inst: Inst, width: Width) {
+        self.settle_all();
+        self.consume(&inst);
+        let mem = self.atomic_address(&inst, width);
+        if let Some(base) = mem.base {
+            self.asm.mov(Size::D, A, base);
+        }
+        let value = self.reg_full(inst.rs2, D);
+        self.asm.alu(Alu::Cmp, Size::Q, A, field(offset::RESERVATION));
+        self.asm.store_imm(Size::Q, field(offset::RESERVATION), -1);
+        let fails = self.asm.jcc_short(Cond::Ne);
+        self.site();
+        self.asm.store(size(width), Mem { base: Some(A), index: None, disp: 0, narrow: true }, value);
+        self.asm.mov_imm(A, 0);
+        let done = self.asm.jmp_short();
+        self.asm.close_short(fails);
+        self.asm.mov_imm(A, 1);
+        self.asm.close_short(done);
+        if inst.rd != 0 {
+            self.done_sext(inst.rd, A);
+        }
+    }
+
+    /// One hart, so no `lock`. The old value goes to rdx, the address stays in rax or its home.
+    fn amo(&mut self, inst: Inst, width: Width) {
+        self.settle_all();
+        self.consume(&inst);
+        let mem = self.atomic_address(&inst, width);
+        let before = self.log;
+        let size = size(width);
+        self.site();
+        self.asm.mov(size, D, mem);
+        self.log_value(width, D);
+        // Three values are live (address, old, new) but there are two scratch registers, and a
+        // fault of the store must find rd as it was: the old value waits in the state block.
+        if inst.rd != 0 {
+            self.asm.store(Size::Q, field(offset::SCRATCH), D);
+        }
+        let operand = match self.home(inst.rs2) {
+            Src::Imm(_) => Rm::M(crate::place::slot(0)),
+            Src::Reg(r) => Rm::R(r),
+            Src::Slot(m) => Rm::M(m),
+        };
+        self.amo_combine(inst.op, size, operand);
+        self.site_with_log(before);
+        self.asm.store(size, mem, D);
+        if inst.rd != 0 {
+            self.asm.mov(Size::Q, D, field(offset::SCRATCH));
+            self.finish_read(inst.rd, width, D);
+        }
+    }
+
+    /// rdx = rdx op operand.
+    fn amo_combine(&mut self, op: Op, size: Size, operand: Rm) {
+        let alu = match op {
+            Op::AmoswapW | Op::AmoswapD => {
+                self.asm.mov(size, D, operand);
+                return;
+            }
+            Op::AmoaddW | Op::AmoaddD => Alu::Add,
+            Op::AmoxorW | Op::AmoxorD => Alu::Xor,
+            Op::AmoandW | Op::AmoandD => Alu::And,
+            Op::AmoorW | Op::AmoorD => Alu::Or,
+            _ => Alu::Cmp,
+        };
+        self.asm.alu(alu, size, D, operand);
+        let keep = match op {
+            Op::AmominW | Op::AmominD => Cond::L,
+            Op::AmomaxW | Op::AmomaxD => Cond::G,
+            Op::AmominuW | Op::AmominuD => Cond::B,
+            Op::AmomaxuW | Op::AmomaxuD => Cond::A,
+            _ => return,
+        };
+        self.asm.cmov(keep.not(), D, operand);
+    }
+}

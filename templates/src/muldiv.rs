@@ -1,0 +1,118 @@
+//! Templates of the M extension (unprivileged specification, chapter 12).
+
+use crate::asm::{Alu, Cond, Gpr, Rm, Shift, Size, Unary};
+use crate::emit::{Emitter, Src};
+use crate::place::{A, D};
+use hartlog_isa::{Inst, Op};
+
+impl Emitter<'_> {
+    /// Emits a multiplication or division from homes to the home of rd.
+    pub(crate) fn muldiv(&mut self, inst: &Inst) {
+        let Inst { op, rd, rs1, rs2, .. } = *inst;
+        match op {
+            Op::Mul => self.multiply(Size::Q, rd, rs1, rs2),
+            Op::Mulw => self.multiply(Size::D, rd, rs1, rs2),
+            Op::Mulhu => self.multiply_high_unsigned(rd, rs1, rs2),
+            Op::Mulh => {
+                self.into_rax(Size::Q, rs1);
+                let other = self.full(rs2);
+                let other = self.rm(other);
+                self.asm.unary(Unary::Imul, Size::Q, other);
+                self.done(rd, D);
+            }
+            Op::Mulhsu => self.multiply_high_mixed(rd, rs1, rs2),
+            Op::Div => self.divide(Size::Q, true, rd, rs1, rs2, A),
+            Op::Divu => self.divide(Size::Q, false, rd, rs1, rs2, A),
+            Op::Rem => self.divide(Size::Q, true, rd, rs1, rs2, D),
+            Op::Remu => self.divide(Size::Q, false, rd, rs1, rs2, D),
+            Op::Divw => self.divide(Size::D, true, rd, rs1, rs2, A),
+            Op::Divuw => self.divide(Size::D, false, rd, rs1, rs2, A),
+            Op::Remw => self.divide(Size::D, true, rd, rs1, rs2, D),
+            Op::Remuw => self.divide(Size::D, false, rd, rs1, rs2, D),
+            _ => unreachable!("{op:?} is not of the M extension"),
+        }
+    }
+
+    fn into_rax(&mut self, size: Size, r: u8) {
+        let src = if size == Size::Q { self.full(r) } else { self.home(r) };
+        self.load(size, A, src);
+    }
+
+    fn multiply(&mut self, size: Size, rd: u8, rs1: u8, rs2: u8) {
+        let (a, b) = if size == Size::Q {
+            (self.full(rs1), self.full(rs2))
+        } else {
+            (self.home(rs1), self.home(rs2))
+        };
+        let dst = self.dst(rd);
+        let (a, b) = if b == Src::Reg(dst) { (b, a) } else { (a, b) };
+        self.load(size, dst, a);
+        let other = self.rm(b);
+        self.asm.imul(size, dst, other);
+        if size == Size::Q { self.done(rd, dst) } else { self.done_word(rd, dst) }
+    }
+
+    fn multiply_high_unsigned(&mut self, rd: u8, rs1: u8, rs2: u8) {
+        let (a, b) = (self.full(rs1), self.full(rs2));
+        let dst = self.dst(rd);
+        self.load(Size::Q, D, a);
+        let other = self.rm(b);
+        // Where both results go to one register, it receives the upper half.
+        self.asm.mulx(dst, A, other);
+        self.done(rd, dst);
+    }
+
+    /// Upper half of signed rs1 times unsigned rs2: the unsigned one, minus rs2 if rs1 is negative.
+    fn multiply_high_mixed(&mut self, rd: u8, rs1: u8, rs2: u8) {
+        let (a, b) = (self.full(rs1), self.full(rs2));
+        self.load(Size::Q, D, a);
+        let other = self.rm(b);
+        self.asm.mulx(D, A, other);
+        self.load(Size::Q, A, a);
+        self.asm.shift_imm(Shift::Sar, Size::Q, A, 63);
+        self.asm.alu(Alu::And, Size::Q, A, other);
+        self.asm.alu(Alu::Sub, Size::Q, D, A);
+        self.done(rd, D);
+    }
+
+    /// Quotient in rax and remainder in rdx; `result` says which one goes to rd.
+    ///
+    /// By zero the quotient has all bits set and the remainder is the dividend; the signed
+    /// overflow has the dividend as quotient and remainder 0.
+    fn divide(&mut self, size: Size, signed: bool, rd: u8, rs1: u8, rs2: u8, result: Gpr) {
+        let divisor = if size == Size::Q { self.full(rs2) } else { self.home(rs2) };
+        self.into_rax(size, rs1);
+        let divisor = self.rm(divisor);
+        match divisor {
+            Rm::R(r) => self.asm.test(size, r, r),
+            m => self.asm.alu_imm(Alu::Cmp, size, m, 0),
+        }
+        let zero = self.asm.jcc_short(Cond::E);
+        let overflow = signed.then(|| {
+            self.asm.alu_imm(Alu::Cmp, size, divisor, -1);
+            self.asm.jcc_short(Cond::E)
+        });
+        if signed {
+            self.asm.sign_to_rdx(size);
+            self.asm.unary(Unary::Idiv, size, divisor);
+        } else {
+            self.asm.alu(Alu::Xor, Size::D, D, D);
+            self.asm.unary(Unary::Div, size, divisor);
+        }
+        let done = self.asm.jmp_short();
+        let negated = overflow.map(|overflow| {
+            self.asm.close_short(overflow);
+            self.asm.unary(Unary::Neg, size, A);
+            self.asm.alu(Alu::Xor, Size::D, D, D);
+            self.asm.jmp_short()
+        });
+        self.asm.close_short(zero);
+        self.asm.mov(size, D, A);
+        self.asm.mov_imm(A, -1);
+        self.asm.close_short(done);
+        if let Some(negated) = negated {
+            self.asm.close_short(negated);
+        }
+        if size == Size::Q { self.done(rd, result) } else { self.done_word(rd, result) }
+    }
+}

@@ -1,0 +1,86 @@
+//! The register contract: what each host register holds while generated code runs.
+//!
+//! | host | role | lifetime |
+//! |---|---|---|
+//! | `rsp` | step budget ([`BUDGET`]) | whole run; there is no host stack |
+//! | `rbp` | state block + `STATE_BIAS` ([`STATE`]) | whole run |
+//! | `rdi` | read-log pointer ([`LOG`]); without tracing a home | whole run |
+//! | `rax`, `rdx` | scratch | within one template |
+//! | the other eleven | homes of the hottest guest registers | whole run |
+//!
+//! A guest register without a home lives in its slot of the state block and is used as a memory
+//! operand. x0 has a slot, which holds 0, and never a home.
+
+use crate::asm::{Gpr, Mem};
+use hartlog_format::contract;
+
+/// Step budget.
+pub const BUDGET: Gpr = Gpr::Rsp;
+/// Biased address of the state block.
+pub const STATE: Gpr = Gpr::Rbp;
+/// Address at which the next logged value is written.
+pub const LOG: Gpr = Gpr::Rdi;
+/// First scratch register; also the first operand of multiplication and division.
+pub const A: Gpr = Gpr::Rax;
+/// Second scratch register.
+pub const D: Gpr = Gpr::Rdx;
+
+/// Host registers that may be homes, cheapest encodings first. The last one only without tracing.
+pub const HOMES: [Gpr; 12] = [
+    Gpr::Rbx,
+    Gpr::Rsi,
+    Gpr::Rcx,
+    Gpr::R8,
+    Gpr::R9,
+    Gpr::R10,
+    Gpr::R11,
+    Gpr::R14,
+    Gpr::R15,
+    Gpr::R12,
+    Gpr::R13,
+    Gpr::Rdi,
+];
+
+/// Which guest registers have a home, and where.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Placement {
+    homes: [Option<Gpr>; 32],
+}
+
+impl Placement {
+    /// Gives homes to the registers named, in order, as far as homes go. x0 is skipped.
+    pub fn new(order: impl IntoIterator<Item = u8>, trace: bool) -> Placement {
+        let available = if trace { &HOMES[..HOMES.len() - 1] } else { &HOMES[..] };
+        let mut homes = [None; 32];
+        let wanted = order.into_iter().filter(|r| *r != 0 && *r < 32);
+        for (home, r) in available.iter().zip(wanted) {
+            homes[r as usize] = Some(*home);
+        }
+        Placement { homes }
+    }
+
+    /// The home of a guest register.
+    pub fn home(&self, r: u8) -> Option<Gpr> {
+        self.homes[r as usize & 31]
+    }
+
+    /// Guest registers with their homes.
+    pub fn pinned(&self) -> impl Iterator<Item = (u8, Gpr)> + '_ {
+        (1..32u8).filter_map(|r| self.home(r).map(|h| (r, h)))
+    }
+
+    /// The `homes` field of the program descriptor.
+    pub fn encode(&self) -> [u8; 32] {
+        self.homes.map(|h| h.map_or(contract::IN_MEMORY, |h| h as u8))
+    }
+}
+
+/// The slot of a guest register in the state block.
+pub fn slot(r: u8) -> Mem {
+    Mem::host(STATE, contract::slot(r))
+}
+
+/// Another field of the state block.
+pub fn field(offset: i32) -> Mem {
+    Mem::host(STATE, offset)
+}
