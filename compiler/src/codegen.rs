@@ -2,6 +2,7 @@
 
 use crate::blocks::Block;
 use crate::code::Text;
+use crate::regions::{self, Regions};
 use crate::{Mode, Options};
 use hartlog_elf::Elf;
 use hartlog_format::contract::{Site, TABLE_ENTRY};
@@ -54,10 +55,31 @@ pub struct Definition {
     pub jumps: Vec<Jump>,
     /// What may raise a signal.
     pub sites: Vec<Site>,
-    /// Guest pc and host offset of each block.
-    pub blocks: Vec<(u64, u32)>,
+    /// The blocks.
+    pub blocks: Vec<Emitted>,
     /// (host offset, guest pc) for listings.
     pub marks: Vec<(u32, u64)>,
+}
+
+/// Where a block was emitted.
+#[derive(Clone, Copy, Debug)]
+pub struct Emitted {
+    /// Guest pc.
+    pub pc: u64,
+    /// Host offset of the block.
+    pub block: u32,
+    /// Host offset at which it is entered from outside of its region.
+    pub entry: u32,
+}
+
+impl Emitted {
+    /// Where a jump to this block goes.
+    pub fn offset(&self, dest: Dest) -> u32 {
+        match dest {
+            Dest::Entry(_) => self.entry,
+            Dest::Block(_) | Dest::Stub(_) => self.block,
+        }
+    }
 }
 
 /// All host code of a program.
@@ -69,7 +91,7 @@ pub struct Code {
     pub stubs: Stubs,
     /// The definitions, ascending by guest address.
     pub definitions: Vec<Definition>,
-    /// Block starts: definition and offset.
+    /// Block starts by guest pc: definition and index in its blocks.
     pub entries: HashMap<u64, (u32, u32)>,
     /// The jump table's range.
     pub table: Table,
@@ -77,22 +99,41 @@ pub struct Code {
     pub emitted: u64,
 }
 
+impl Code {
+    /// Definition and host offset that a jump goes to; `None` for a stub.
+    pub fn resolve(&self, dest: Dest) -> Option<(&Definition, u32)> {
+        let (Dest::Block(pc) | Dest::Entry(pc)) = dest else { return None };
+        let (d, i) = self.entries.get(&pc)?;
+        let definition = self.definitions.get(*d as usize)?;
+        Some((definition, definition.blocks.get(*i as usize)?.offset(dest)))
+    }
+}
+
 /// Emits all blocks.
 pub fn generate(elf: &Elf, text: &Text, blocks: &[Block], order: &[u8], options: &Options) -> Code {
     let trace = options.mode == Mode::Trace;
     let table = table(text);
+    let placement = Placement::new(order.iter().copied(), trace);
+    let regions = if options.checked_addresses {
+        // A fault report needs the registers of a failed check in their usual places.
+        Regions::none(&placement, blocks.len())
+    } else {
+        regions::find(elf, text, blocks, &placement, trace)
+    };
     let config = Config {
         trace,
         checked: options.checked_addresses,
-        placement: Placement::new(order.iter().copied(), trace),
+        placement,
+        regions: regions.placements,
         table_base: table.range.start,
         table_bytes: table.range.end - table.range.start,
     };
-    let starts: std::collections::HashSet<u64> = blocks.iter().filter_map(|b| b.first()).map(|s| s.pc).collect();
-    let has_block = |pc: u64| starts.contains(&pc);
+    let starts: HashMap<u64, u16> =
+        blocks.iter().zip(&regions.of_block).filter_map(|(b, r)| b.first().map(|s| (s.pc, *r))).collect();
+    let region_of = |pc: u64| starts.get(&pc).copied();
     let mut definitions = Vec::new();
     for (name, range) in functions(elf, blocks) {
-        let mut emitter = Emitter::new(&config, &has_block, options.listing);
+        let mut emitter = Emitter::new(&config, &region_of, options.listing);
         let members = &blocks[range];
         let mut offsets = Vec::with_capacity(members.len());
         for (i, block) in members.iter().enumerate() {
@@ -100,33 +141,37 @@ pub fn generate(elf: &Elf, text: &Text, blocks: &[Block], order: &[u8], options:
             let Some(first) = block.first() else { continue };
             offsets.push((first.pc, emitter.block(block, next)));
         }
+        let emitted = offsets
+            .into_iter()
+            .map(|(pc, block)| Emitted { pc, block, entry: emitter.region_entry(pc, block) })
+            .collect();
         let code = emitter.finish();
         definitions.push(Definition {
             name,
             code,
             jumps: std::mem::take(&mut emitter.jumps),
             sites: std::mem::take(&mut emitter.sites),
-            blocks: offsets,
+            blocks: emitted,
             marks: emitter.marks.take().unwrap_or_default(),
         });
     }
     let mut entries = HashMap::with_capacity(blocks.len());
     for (d, definition) in definitions.iter().enumerate() {
-        for (pc, offset) in &definition.blocks {
-            entries.insert(*pc, (d as u32, *offset));
+        for (i, block) in definition.blocks.iter().enumerate() {
+            entries.insert(block.pc, (d as u32, i as u32));
         }
     }
     for (d, definition) in definitions.iter_mut().enumerate() {
-        let Definition { code, jumps, .. } = definition;
-        jumps.retain(|jump| match jump.dest {
-            Dest::Block(pc) => match entries.get(&pc) {
-                Some((other, offset)) if *other == d as u32 => {
-                    patch_rel32(code, jump.end, *offset);
+        let Definition { code, jumps, blocks, .. } = definition;
+        jumps.retain(|jump| {
+            let (Dest::Block(pc) | Dest::Entry(pc)) = jump.dest else { return true };
+            match entries.get(&pc) {
+                Some((other, i)) if *other == d as u32 => {
+                    patch_rel32(code, jump.end, blocks[*i as usize].offset(jump.dest));
                     false
                 }
                 _ => true,
-            },
-            Dest::Stub(_) => true,
+            }
         });
     }
     let stubs = stubs(&config);

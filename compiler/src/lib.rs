@@ -26,6 +26,7 @@ mod error;
 pub mod link;
 pub mod listing;
 pub mod object;
+pub mod regions;
 pub mod weights;
 
 pub use error::Error;

@@ -78,8 +78,8 @@ pub fn write(elf: &Elf, code: &Code, options: &Options) -> Result<Vec<u8>, Error
                 Dest::Stub(Stub::ChunkEnd) => (STUBS, code.stubs.chunk_end),
                 Dest::Stub(Stub::Jump) => (STUBS, code.stubs.jump),
                 Dest::Stub(Stub::Ecall) => (STUBS, code.stubs.ecall),
-                Dest::Block(pc) => match code.entries.get(&pc) {
-                    Some((other, offset)) => (code.definitions[*other as usize].name.as_str(), *offset),
+                dest @ (Dest::Block(pc) | Dest::Entry(pc)) => match code.resolve(dest) {
+                    Some((other, offset)) => (other.name.as_str(), offset),
                     None => return Err(Error::Object(format!("no block at {pc:#x}"))),
                 },
             };
@@ -110,13 +110,13 @@ fn state(w: &mut Writer, code: &Code) -> Result<(), Error> {
     }
     w.define(SYMBOL_STATE, data)?;
     for d in &code.definitions {
-        for (pc, offset) in &d.blocks {
-            if !code.table.range.contains(pc) {
+        for block in &d.blocks {
+            if !code.table.range.contains(&block.pc) {
                 continue;
             }
-            let at = TABLE_OFFSET + (pc - code.table.range.start) / 2 * contract::TABLE_ENTRY;
+            let at = TABLE_OFFSET + (block.pc - code.table.range.start) / 2 * contract::TABLE_ENTRY;
             // The entry is relative to the biased state address, the relocation to the entry.
-            let addend = at as i64 - i64::from(contract::STATE_BIAS) + i64::from(*offset);
+            let addend = at as i64 - i64::from(contract::STATE_BIAS) + i64::from(block.entry);
             w.link(SYMBOL_STATE, at, &d.name, R_X86_64_PC32, addend)?;
         }
     }

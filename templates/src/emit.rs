@@ -29,8 +29,10 @@ pub struct Config {
     pub trace: bool,
     /// Check that every guest address fits 32 bits.
     pub checked: bool,
-    /// Homes of the guest registers.
+    /// Homes of the guest registers, outside of regions.
     pub placement: Placement,
+    /// Homes in each region; index 0 is [`Config::placement`] again.
+    pub regions: Vec<Placement>,
     /// Guest address of entry 0 of the jump table.
     pub table_base: u64,
     /// Guest bytes that the jump table covers.
@@ -51,8 +53,10 @@ pub enum Stub {
 /// Where a jump out of a block goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Dest {
-    /// To the block at this guest pc.
+    /// To the block at this guest pc, with the registers placed as its region wants them.
     Block(u64),
+    /// To the block at this guest pc, with the registers placed as outside of regions.
+    Entry(u64),
     /// To a stub.
     Stub(Stub),
 }
@@ -95,6 +99,7 @@ impl Src {
 /// A path out of a block that is emitted after the hot code.
 struct Cold {
     label: Label,
+    region: u16,
     kind: ColdKind,
 }
 
@@ -110,7 +115,7 @@ enum ColdKind {
 pub struct Emitter<'a> {
     pub(crate) asm: Asm,
     pub(crate) config: &'a Config,
-    has_block: &'a dyn Fn(u64) -> bool,
+    region_of: &'a dyn Fn(u64) -> Option<u16>,
     /// Jumps to blocks and stubs.
     pub jumps: Vec<Jump>,
     /// Host instructions that may raise a signal; ascending after [`Emitter::finish`].
@@ -120,6 +125,8 @@ pub struct Emitter<'a> {
     cold: Vec<Cold>,
 
     // State within a block.
+    region: u16,
+    pub(crate) place: Placement,
     lazy: [Option<Lazy>; 32],
     /// Per register the registers whose deferred instruction reads its home.
     readers: [u32; 32],
@@ -147,12 +154,14 @@ fn bit(r: u8) -> u32 {
 }
 
 impl<'a> Emitter<'a> {
-    /// Starts a definition. `has_block` tells whether a guest pc starts a block.
-    pub fn new(config: &'a Config, has_block: &'a dyn Fn(u64) -> bool, marks: bool) -> Emitter<'a> {
+    /// Starts a definition. `region_of` tells whether a guest pc starts a block, and its region.
+    pub fn new(config: &'a Config, region_of: &'a dyn Fn(u64) -> Option<u16>, marks: bool) -> Emitter<'a> {
         Emitter {
             asm: Asm::new(),
             config,
-            has_block,
+            region_of,
+            region: 0,
+            place: config.placement.clone(),
             jumps: Vec::new(),
             sites: Vec::new(),
             marks: marks.then(Vec::new),
@@ -177,6 +186,8 @@ impl<'a> Emitter<'a> {
     pub fn block(&mut self, steps: &[Step], fallthrough: Option<u64>) -> u32 {
         let entry = self.asm.pos();
         let Some(first) = steps.first() else { return entry };
+        self.enter_region((self.region_of)(first.pc).unwrap_or(0));
+        let fallthrough = fallthrough.filter(|pc| (self.region_of)(*pc) == Some(self.region));
         self.values = values(steps);
         self.steps = steps.len() as u32;
         self.log = 0;
@@ -188,7 +199,7 @@ impl<'a> Emitter<'a> {
         self.asm.alu_imm(Alu::Sub, Size::Q, BUDGET, self.steps as i32);
         let label = self.asm.label();
         self.asm.jcc(Cond::S, label);
-        self.cold.push(Cold { label, kind: ColdKind::Budget { pc: first.pc, steps: self.steps } });
+        self.cold(label, ColdKind::Budget { pc: first.pc, steps: self.steps });
         for (i, step) in steps.iter().enumerate() {
             self.index = i as u32;
             self.pc = step.pc;
@@ -211,10 +222,12 @@ impl<'a> Emitter<'a> {
     pub fn finish(&mut self) -> Vec<u8> {
         for cold in std::mem::take(&mut self.cold) {
             self.asm.bind(cold.label);
+            self.enter_region(cold.region);
             match cold.kind {
                 ColdKind::Budget { pc, steps } => {
                     self.mark(pc);
                     self.asm.alu_imm(Alu::Add, Size::Q, BUDGET, steps as i32);
+                    self.leave_region();
                     self.asm.mov_imm(A, pc as i64);
                     self.jump(Dest::Stub(Stub::ChunkEnd));
                 }
@@ -237,6 +250,57 @@ impl<'a> Emitter<'a> {
         }
         self.sites.sort_by_key(|s| s.host);
         self.asm.finish()
+    }
+
+    /// Emits the entry of a block from outside of its region: moves the registers and goes on at
+    /// `offset`, where the block was emitted. Returns the host offset of the entry.
+    pub fn region_entry(&mut self, pc: u64, offset: u32) -> u32 {
+        let region = (self.region_of)(pc).unwrap_or(0);
+        if region == 0 {
+            return offset;
+        }
+        let entry = self.asm.pos();
+        self.mark(pc);
+        self.enter_region(0);
+        self.move_homes(region);
+        self.asm.jmp_back(offset);
+        entry
+    }
+
+    fn cold(&mut self, label: Label, kind: ColdKind) {
+        self.cold.push(Cold { label, region: self.region, kind });
+    }
+
+    fn enter_region(&mut self, region: u16) {
+        if self.region != region {
+            self.region = region;
+            self.place = self.config.regions[region as usize].clone();
+        }
+    }
+
+    /// Moves the registers to where they are outside of regions; everything is settled. Leaves rax
+    /// and the flags alone.
+    pub(crate) fn leave_region(&mut self) {
+        self.move_homes(0);
+    }
+
+    /// Moves every register whose home differs through its slot.
+    fn move_homes(&mut self, to: u16) {
+        if to == self.region {
+            return;
+        }
+        let target = &self.config.regions[to as usize];
+        let moved = (1..32u8).filter(|r| self.place.home(*r) != target.home(*r));
+        for r in moved.clone() {
+            if let Some(home) = self.place.home(r) {
+                self.asm.store(Size::Q, slot(r), home);
+            }
+        }
+        for r in moved {
+            if let Some(home) = target.home(r) {
+                self.asm.mov(Size::Q, home, slot(r));
+            }
+        }
     }
 
     fn mark(&mut self, pc: u64) {
@@ -421,7 +485,7 @@ impl<'a> Emitter<'a> {
 
     /// Home of `r` as an operand; x0 is the constant 0.
     pub(crate) fn home(&self, r: u8) -> Src {
-        match (r, self.config.placement.home(r)) {
+        match (r, self.place.home(r)) {
             (0, _) => Src::Imm(0),
             (_, Some(home)) => Src::Reg(home),
             (_, None) => Src::Slot(slot(r)),
@@ -512,7 +576,7 @@ impl<'a> Emitter<'a> {
 
     /// Where a template puts its result: the home, or rax for a register in memory.
     pub(crate) fn dst(&self, rd: u8) -> Gpr {
-        self.config.placement.home(rd).unwrap_or(A)
+        self.place.home(rd).unwrap_or(A)
     }
 
     /// The 64-bit result for `rd` is in `at`.
@@ -530,7 +594,7 @@ impl<'a> Emitter<'a> {
 
     /// The result for `rd` is the sign extension of the lower half of `at`.
     pub(crate) fn done_word(&mut self, rd: u8, at: Gpr) {
-        match self.config.placement.home(rd) {
+        match self.place.home(rd) {
             Some(home) => {
                 if home != at {
                     self.asm.mov(Size::D, home, at);
@@ -615,39 +679,50 @@ impl<'a> Emitter<'a> {
         }
     }
 
+    /// How to get to a block from here without moving registers first.
+    fn direct(&self, target: u64) -> Option<Dest> {
+        match (self.region_of)(target)? {
+            region if region == self.region => Some(Dest::Block(target)),
+            _ if self.region == 0 => Some(Dest::Entry(target)),
+            _ => None,
+        }
+    }
+
     /// A conditional side exit to `target`.
     pub(crate) fn side_exit(&mut self, cond: Cond, target: u64) {
         let refund = self.steps - self.index - 1;
         let lazies: Vec<(u8, Lazy)> =
             (1..32).filter_map(|r| self.lazy[r as usize].map(|l| (r, l))).collect();
-        if refund == 0 && self.log == 0 && self.dirty == 0 && lazies.is_empty() && (self.has_block)(target) {
-            let end = self.asm.jcc_open(cond);
-            self.jumps.push(Jump { end, dest: Dest::Block(target) });
+        if refund == 0 && self.log == 0 && self.dirty == 0 && lazies.is_empty() {
+            self.jcc_to(cond, target);
             return;
         }
         let label = self.asm.label();
         self.asm.jcc(cond, label);
-        let kind = ColdKind::Exit { target, refund, log: self.log, dirty: self.dirty, lazies };
-        self.cold.push(Cold { label, kind });
+        self.cold(label, ColdKind::Exit { target, refund, log: self.log, dirty: self.dirty, lazies });
     }
 
-    /// A conditional jump at the end of a block whose state is all in place.
+    /// A conditional jump whose state is all in place.
     pub(crate) fn jcc_to(&mut self, cond: Cond, target: u64) {
-        if (self.has_block)(target) {
+        if let Some(dest) = self.direct(target) {
             let end = self.asm.jcc_open(cond);
-            self.jumps.push(Jump { end, dest: Dest::Block(target) });
+            self.jumps.push(Jump { end, dest });
         } else {
             let label = self.asm.label();
             self.asm.jcc(cond, label);
-            let kind = ColdKind::Exit { target, refund: 0, log: 0, dirty: 0, lazies: Vec::new() };
-            self.cold.push(Cold { label, kind });
+            self.cold(label, ColdKind::Exit { target, refund: 0, log: 0, dirty: 0, lazies: Vec::new() });
         }
     }
 
     /// Goes to a guest pc; everything is in place.
     pub(crate) fn jump_to(&mut self, target: u64) {
-        if (self.has_block)(target) {
-            self.jump(Dest::Block(target));
+        if let Some(dest) = self.direct(target) {
+            self.jump(dest);
+            return;
+        }
+        self.leave_region();
+        if (self.region_of)(target).is_some() {
+            self.jump(Dest::Entry(target));
         } else {
             self.asm.mov_imm(A, target as i64);
             self.jump(Dest::Stub(Stub::Jump));

@@ -49,6 +49,7 @@ impl Emitter<'_> {
             Flow::Ecall => {
                 self.settle_all();
                 self.bump_log();
+                self.leave_region();
                 self.asm.mov_imm(A, step.pc as i64);
                 self.jump(Dest::Stub(Stub::Ecall));
             }
@@ -140,6 +141,7 @@ impl Emitter<'_> {
             self.load_constant_keeping_rax(rd, step.next());
         }
         self.bump_log();
+        self.leave_region();
         let base = self.config.table_base;
         match i32::try_from(-(base as i64)) {
             Ok(disp) => self.asm.lea(Size::Q, D, Mem::host(A, disp)),
@@ -264,7 +266,7 @@ impl Emitter<'_> {
     }
 
     fn load_constant_keeping_rax(&mut self, rd: u8, value: u64) {
-        let dst: Gpr = self.config.placement.home(rd).unwrap_or(D);
+        let dst: Gpr = self.place.home(rd).unwrap_or(D);
         self.asm.mov_imm(dst, value as i64);
         self.done_sext(rd, dst);
     }

@@ -6,7 +6,11 @@
 //! | `rbp` | state block + `STATE_BIAS` ([`STATE`]) | whole run |
 //! | `rdi` | read-log pointer ([`LOG`]); without tracing a home | whole run |
 //! | `rax`, `rdx` | scratch | within one template |
-//! | the other eleven | homes of the hottest guest registers | whole run |
+//! | the other eleven | homes of the hottest guest registers | whole run, but for regions |
+//!
+//! A *region* (a hot loop or a long function without calls) may have a placement of its own; the
+//! registers are moved on the edges into and out of it. Everything outside of generated code, and
+//! every entry of the jump table, uses the program's placement.
 //!
 //! A guest register without a home lives in its slot of the state block and is used as a memory
 //! operand. x0 has a slot, which holds 0, and never a home.
@@ -55,6 +59,31 @@ impl Placement {
         let wanted = order.into_iter().filter(|r| *r != 0 && *r < 32);
         for (home, r) in available.iter().zip(wanted) {
             homes[r as usize] = Some(*home);
+        }
+        Placement { homes }
+    }
+
+    /// A placement that gives homes to the registers in `wanted` (as far as homes go) and differs
+    /// from this one as little as possible.
+    pub fn adapted(&self, wanted: impl IntoIterator<Item = u8>, trace: bool) -> Placement {
+        let available = if trace { &HOMES[..HOMES.len() - 1] } else { &HOMES[..] };
+        let wanted: Vec<u8> = wanted.into_iter().filter(|r| *r != 0 && *r < 32).take(available.len()).collect();
+        let mut homes = [None; 32];
+        for r in &wanted {
+            homes[*r as usize] = self.home(*r);
+        }
+        let free: Vec<Gpr> = available.iter().copied().filter(|h| !homes.contains(&Some(*h))).collect();
+        let mut free = free.into_iter();
+        for r in wanted {
+            if homes[r as usize].is_none() {
+                homes[r as usize] = free.next();
+            }
+        }
+        // What is left over goes back to whom it belongs here.
+        for h in free {
+            if let Some((r, _)) = self.pinned().find(|(_, p)| *p == h) {
+                homes[r as usize] = Some(h);
+            }
         }
         Placement { homes }
     }

@@ -1,0 +1,132 @@
+//! Regions: hot loops, and long functions, that get a register placement of their own.
+//!
+//! A region is an interval of blocks without calls, environment calls and atomics; moving the
+//! registers on its edges has to be worth it, so it must hold a loop or be long, and its favourite
+//! registers must differ from the program's.
+
+use crate::blocks::Block;
+use crate::code::Text;
+use crate::weights;
+use hartlog_elf::Elf;
+use hartlog_isa::{Effect, Flow, Inst};
+use std::ops::Range;
+use templates::place::Placement;
+
+/// A function without loops is a region from this many instructions on.
+const LONG: usize = 200;
+
+/// Weighted uses in host registers must grow by this factor (in percent).
+const WORTHWHILE: u64 = 104;
+
+/// Most regions of a program.
+const MAX_REGIONS: usize = u16::MAX as usize - 1;
+
+/// The regions of a program.
+#[derive(Clone, Debug)]
+pub struct Regions {
+    /// Placement of each region; index 0: outside of regions.
+    pub placements: Vec<Placement>,
+    /// Per block its region.
+    pub of_block: Vec<u16>,
+}
+
+impl Regions {
+    /// No region.
+    pub fn none(placement: &Placement, blocks: usize) -> Regions {
+        Regions { placements: vec![placement.clone()], of_block: vec![0; blocks] }
+    }
+}
+
+/// Finds the regions.
+pub fn find(elf: &Elf, text: &Text, blocks: &[Block], placement: &Placement, trace: bool) -> Regions {
+    let mut regions = Regions::none(placement, blocks.len());
+    let depths = weights::loop_depths(text);
+    for candidate in candidates(elf, blocks) {
+        if regions.placements.len() >= MAX_REGIONS {
+            break;
+        }
+        let uses = uses(text, &blocks[candidate.clone()], &depths);
+        let adapted = placement.adapted(weights::order(&uses), trace);
+        let covered = |p: &Placement| (1..32u8).filter(|r| p.home(*r).is_some()).map(|r| uses[r as usize]).sum::<u64>();
+        if covered(&adapted) * 100 > covered(placement) * WORTHWHILE {
+            let id = regions.placements.len() as u16;
+            regions.placements.push(adapted);
+            regions.of_block[candidate].fill(id);
+        }
+    }
+    regions
+}
+
+/// Intervals of blocks: outermost loops without calls, or whole functions without calls.
+fn candidates(elf: &Elf, blocks: &[Block]) -> Vec<Range<usize>> {
+    let start_of = |b: &Block| b.first().map_or(0, |s| s.pc);
+    let mut out = Vec::new();
+    let mut first = 0;
+    while first < blocks.len() {
+        let owner = elf.symbols.partition_point(|s| s.addr <= start_of(&blocks[first]));
+        let end = elf.symbols.get(owner).map_or(u64::MAX, |s| s.addr);
+        let last = first + blocks[first..].partition_point(|b| start_of(b) < end);
+        let last = last.max(first + 1);
+        function(&blocks[first..last], first, &mut out);
+        first = last;
+    }
+    out
+}
+
+fn function(blocks: &[Block], base: usize, out: &mut Vec<Range<usize>>) {
+    let eligible: Vec<bool> = blocks.iter().map(|b| b.iter().all(|s| s.inst.is_some_and(|i| allowed(&i)))).collect();
+    let steps: usize = blocks.iter().map(Vec::len).sum();
+    if steps >= LONG && eligible.iter().all(|e| *e) {
+        out.push(base..base + blocks.len());
+        return;
+    }
+    // Loops, by their backward branches, from the largest interval to the smallest.
+    let index_of = |pc: u64| blocks.binary_search_by_key(&pc, |b| b.first().map_or(0, |s| s.pc)).ok();
+    let mut loops: Vec<Range<usize>> = Vec::new();
+    for (i, block) in blocks.iter().enumerate() {
+        for step in block {
+            let Some(inst) = step.inst else { continue };
+            let jumps = inst.flow() == Flow::Branch || (inst.flow() == Flow::Jal && inst.writes().is_none());
+            if jumps
+                && inst.imm < 0
+                && let Some(head) = index_of(step.target())
+                && head <= i
+            {
+                loops.push(head..i + 1);
+            }
+        }
+    }
+    loops.sort_by_key(|l| (std::cmp::Reverse(l.len()), l.start));
+    let mut taken = vec![false; blocks.len()];
+    for l in loops {
+        if eligible[l.clone()].iter().all(|e| *e) && !taken[l.clone()].iter().any(|t| *t) {
+            taken[l.clone()].fill(true);
+            out.push(base + l.start..base + l.end);
+        }
+    }
+}
+
+/// Whether a region may hold this instruction: calls and returns would move registers each time,
+/// and the runtime needs those of atomics in their usual places.
+fn allowed(inst: &Inst) -> bool {
+    let atomic = matches!(inst.op.effect(), Effect::ReadWrite(_) | Effect::Reserve(_) | Effect::CondStore(_));
+    let transfer = match inst.flow() {
+        Flow::Next | Flow::Branch | Flow::Trap => false,
+        Flow::Jal => inst.writes().is_some(),
+        // A return ends the region; a computed jump inside would not.
+        Flow::Jalr => inst.rd != 0 || inst.rs1 != 1,
+        Flow::Ecall => true,
+    };
+    !atomic && !transfer
+}
+
+fn uses(text: &Text, blocks: &[Block], depths: &[u32]) -> [u64; 32] {
+    let mut uses = [0u64; 32];
+    for step in blocks.iter().flatten() {
+        let depth = text.at(step.pc).map_or(0, |i| depths[i]);
+        if let Some(inst) = step.inst {
+            weights::count(&mut uses, &inst, depth);
+        }
+    }
+    uses
+}
