@@ -151,6 +151,8 @@ fn undefined_words_give_their_error() {
         0x0805_453b | 5 << 20, // packw with rs2 != x0 is Zbkb, not zext.h
         0x1015_252f,           // lr.w with rs2 != x0
         0x0000_0007,           // vector load
+        0x0000_5007,           // vector load
+        0x0000_5027,           // vector store
         0x0a00_1033,           // clmul (Zbc)
         0x0e00_5033,           // czero.eqz (Zicond)
         0x6870_5013,           // brev8 (Zbkb)
@@ -158,7 +160,10 @@ fn undefined_words_give_their_error() {
         assert_eq!(decode(raw), Err(DecodeError::Illegal { raw }), "{raw:08x}");
     }
     for raw in [
-        0x0000_2007_u32, // flw
+        0x0000_1007_u32, // flh
+        0x0000_4007,     // flq
+        0x0000_1027,     // fsh
+        0x0000_2007,     // flw
         0x0000_3007,     // fld
         0x0000_2027,     // fsw
         0x0000_3027,     // fsd
