@@ -106,6 +106,16 @@ fn of(result: Result<u64, Errno>) -> u64 {
     result.unwrap_or_else(Errno::result)
 }
 
+/// The status with which the guest ends, if these registers ask for it.
+pub fn exit_status(x: &[u64; 32]) -> Option<u8> {
+    match x[17] {
+        number::EXIT | number::EXIT_GROUP => Some(x[10] as u8),
+        number::KILL | number::TKILL if is_abort(x[10], x[11]) => Some(ABORTED),
+        number::TGKILL if is_self(x[10]) && is_abort(x[11], x[12]) => Some(ABORTED),
+        _ => None,
+    }
+}
+
 impl Abi {
     /// Performs the call that `x` asks for (a7 = number, a0 to a5 = arguments) and records its
     /// host event. `step` is the number of steps retired before the `ecall`. The caller sets a0.
@@ -120,12 +130,7 @@ impl Abi {
     ) -> Result<Outcome, H::Error> {
         let a: [u64; 6] = [x[10], x[11], x[12], x[13], x[14], x[15]];
         let call = x[17];
-        let exit = match call {
-            number::EXIT | number::EXIT_GROUP => Some(a[0] as u8),
-            number::KILL | number::TKILL if is_abort(a[0], a[1]) => Some(ABORTED),
-            number::TGKILL if a[0] == ID && is_abort(a[1], a[2]) => Some(ABORTED),
-            _ => None,
-        };
+        let exit = exit_status(x);
         if exit.is_some() {
             begin(host, step, a[0], 0)?;
             return Ok(Outcome { result: a[0], exit });

@@ -32,7 +32,7 @@ mod regions;
 mod start;
 mod transfer;
 
-pub use calls::Outcome;
+pub use calls::{Outcome, exit_status};
 pub use errno::Errno;
 pub use event::MAX_EVENT_BYTES;
 pub use host::{Host, Prot};

@@ -1,0 +1,171 @@
+//! Subcommands.
+
+mod check;
+mod dump;
+mod info;
+mod interpret;
+
+use clap::{Parser, Subcommand};
+use hartlog_elf::{Elf, LoadError};
+use hartlog_format::status::exit;
+use replay::check::CheckError;
+use replay::interp::InterpretError;
+use replay::program::Program;
+use replay::trace::TraceError;
+use std::path::{Path, PathBuf};
+
+/// Re-executes and checks minimal traces of RISC-V programs.
+///
+/// Exit status: 0 = fine, 1 = the trace is not that of a run of this ELF, 2 = wrong command line,
+/// 3 = malformed input, 4 = the trace is incomplete, 5 = a file could not be read or written.
+#[derive(Debug, Parser)]
+#[command(
+    version,
+    after_help = "Examples:\n  \
+    replay interpret prog.elf --trace prog.trace -- arg1 < input\n  \
+    replay check prog.trace --elf prog.elf\n  \
+    replay info prog.trace --chunks\n  \
+    replay dump prog.trace --elf prog.elf --chunk 0 --steps 0..20"
+)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Check(check::Args),
+    Interpret(interpret::Args),
+    Info(info::Args),
+    Dump(dump::Args),
+}
+
+/// Why a command failed.
+#[derive(Debug, thiserror::Error)]
+pub enum CliError {
+    #[error("{0}")]
+    Load(#[from] LoadError),
+    #[error("{}: {source}", path.display())]
+    Trace { path: PathBuf, source: TraceError },
+    #[error("{}: {source}", path.display())]
+    Check { path: PathBuf, source: CheckError },
+    #[error("{0}")]
+    Interpret(#[from] InterpretError),
+    #[error("{}: {source}", path.display())]
+    Write {
+        path: PathBuf,
+        source: std::io::Error,
+    },
+    #[error("standard output: {0}")]
+    Stdout(#[from] std::io::Error),
+}
+
+impl CliError {
+    /// See [`exit`].
+    pub fn exit_status(&self) -> u8 {
+        match self {
+            CliError::Load(LoadError::Io { .. })
+            | CliError::Trace {
+                source: TraceError::Io { .. },
+                ..
+            }
+            | CliError::Write { .. }
+            | CliError::Stdout(_)
+            | CliError::Interpret(InterpretError::Output(_) | InterpretError::Trace(_)) => exit::IO,
+            CliError::Load(LoadError::Elf { .. })
+            | CliError::Trace { .. }
+            | CliError::Check {
+                source: CheckError::Trace(_),
+                ..
+            } => exit::INPUT,
+            CliError::Check {
+                source: CheckError::Audit(_) | CheckError::Thread,
+                ..
+            }
+            | CliError::Interpret(InterpretError::Memory(_)) => exit::HOST,
+            CliError::Check {
+                source: CheckError::Chunks { .. },
+                ..
+            }
+            | CliError::Interpret(_) => exit::USAGE,
+            CliError::Check { .. } => exit::MISMATCH,
+        }
+    }
+}
+
+impl Cli {
+    /// Runs the command; the exit status.
+    pub fn run(self) -> Result<u8, CliError> {
+        match self.command {
+            Command::Check(args) => args.run(),
+            Command::Interpret(args) => args.run(),
+            Command::Info(args) => args.run(),
+            Command::Dump(args) => args.run(),
+        }
+    }
+}
+
+/// Loads an ELF and says what is odd about it.
+fn load(path: &Path) -> Result<Program, CliError> {
+    let elf = Elf::open(path)?;
+    for warning in &elf.warnings {
+        eprintln!("replay: warning: {}: {warning}", path.display());
+    }
+    Ok(Program::new(elf))
+}
+
+fn open(path: &Path) -> Result<replay::trace::Trace, CliError> {
+    replay::trace::Trace::open(path).map_err(|source| CliError::Trace {
+        path: path.to_owned(),
+        source,
+    })
+}
+
+fn in_trace(path: &Path) -> impl Fn(TraceError) -> CliError + '_ {
+    |source| CliError::Trace {
+        path: path.to_owned(),
+        source,
+    }
+}
+
+/// A half-open range of numbers: `3..7`, `3..`, `..7`, or one number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Span {
+    start: u64,
+    end: Option<u64>,
+}
+
+impl std::str::FromStr for Span {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Span, String> {
+        let number = |t: &str| t.parse().map_err(|e| format!("`{t}`: {e}"));
+        let span = match text.split_once("..") {
+            Some((start, end)) => Span {
+                start: if start.is_empty() { 0 } else { number(start)? },
+                end: if end.is_empty() {
+                    None
+                } else {
+                    Some(number(end)?)
+                },
+            },
+            None => {
+                let start: u64 = number(text)?;
+                Span {
+                    start,
+                    end: Some(start.saturating_add(1)),
+                }
+            }
+        };
+        match span.end {
+            Some(end) if end < span.start => Err(format!("`{text}` ends before it starts")),
+            _ => Ok(span),
+        }
+    }
+}
+
+impl Span {
+    fn over(self, len: u64) -> std::ops::Range<u64> {
+        self.start..self.end.unwrap_or(len.max(self.start))
+    }
+}
