@@ -9,7 +9,7 @@ use hartlog_format::contract::{Site, TABLE_ENTRY};
 use std::collections::HashMap;
 use std::ops::Range;
 use templates::asm::patch_rel32;
-use templates::emit::{Config, Dest, Emitter, Jump};
+use templates::emit::{self, Config, Dest, Emitter, Jump};
 use templates::place::Placement;
 use templates::stubs::{Stubs, stubs};
 
@@ -91,8 +91,8 @@ pub struct Code {
     pub stubs: Stubs,
     /// The definitions, ascending by guest address.
     pub definitions: Vec<Definition>,
-    /// Block starts by guest pc: definition and index in its blocks.
-    pub entries: HashMap<u64, (u32, u32)>,
+    /// Blocks by guest pc, ascending: pc, definition, index in its blocks.
+    index: Vec<(u32, u32, u32)>,
     /// The jump table's range.
     pub table: Table,
     /// Guest instructions emitted.
@@ -103,34 +103,49 @@ impl Code {
     /// Definition and host offset that a jump goes to; `None` for a stub.
     pub fn resolve(&self, dest: Dest) -> Option<(&Definition, u32)> {
         let (Dest::Block(pc) | Dest::Entry(pc)) = dest else { return None };
-        let (d, i) = self.entries.get(&pc)?;
-        let definition = self.definitions.get(*d as usize)?;
-        Some((definition, definition.blocks.get(*i as usize)?.offset(dest)))
+        let (d, i) = find(&self.index, pc)?;
+        let definition = self.definitions.get(d as usize)?;
+        Some((definition, definition.blocks.get(i as usize)?.offset(dest)))
     }
+}
+
+fn find(index: &[(u32, u32, u32)], pc: u64) -> Option<(u32, u32)> {
+    let i = index.binary_search_by_key(&pc, |e| u64::from(e.0)).ok()?;
+    index.get(i).map(|e| (e.1, e.2))
 }
 
 /// Emits all blocks.
 pub fn generate(elf: &Elf, text: &Text, blocks: &[Block], order: &[u8], options: &Options) -> Code {
-    let trace = options.mode == Mode::Trace;
+    let mode = match options.mode {
+        Mode::Fast => emit::Mode::Fast,
+        Mode::Trace => emit::Mode::Trace,
+        Mode::Replay => emit::Mode::Replay,
+    };
+    let log = mode != emit::Mode::Fast;
     let table = table(text);
-    let placement = Placement::new(order.iter().copied(), trace);
+    let placement = Placement::new(order.iter().copied(), log);
     let regions = if options.checked_addresses {
         // A fault report needs the registers of a failed check in their usual places.
         Regions::none(&placement, blocks.len())
     } else {
-        regions::find(elf, text, blocks, &placement, trace)
+        regions::find(elf, text, blocks, &placement, log)
     };
     let config = Config {
-        trace,
+        mode,
         checked: options.checked_addresses,
         placement,
         regions: regions.placements,
         table_base: table.range.start,
         table_bytes: table.range.end - table.range.start,
     };
-    let starts: HashMap<u64, u16> =
-        blocks.iter().zip(&regions.of_block).filter_map(|(b, r)| b.first().map(|s| (s.pc, *r))).collect();
-    let region_of = |pc: u64| starts.get(&pc).copied();
+    const NO_BLOCK: u16 = u16::MAX;
+    let mut starts = vec![NO_BLOCK; text.instructions.len()];
+    for (block, region) in blocks.iter().zip(&regions.of_block) {
+        if let Some(i) = block.first().and_then(|s| text.at(s.pc)) {
+            starts[i] = *region;
+        }
+    }
+    let region_of = |pc: u64| text.at(pc).map(|i| starts[i]).filter(|r| *r != NO_BLOCK);
     let mut definitions = Vec::new();
     for (name, range) in functions(elf, blocks) {
         let mut emitter = Emitter::new(&config, &region_of, options.listing);
@@ -155,19 +170,20 @@ pub fn generate(elf: &Elf, text: &Text, blocks: &[Block], order: &[u8], options:
             marks: emitter.marks.take().unwrap_or_default(),
         });
     }
-    let mut entries = HashMap::with_capacity(blocks.len());
+    // Definitions, and blocks within them, ascend by guest pc.
+    let mut index = Vec::with_capacity(blocks.len());
     for (d, definition) in definitions.iter().enumerate() {
         for (i, block) in definition.blocks.iter().enumerate() {
-            entries.insert(block.pc, (d as u32, i as u32));
+            index.push((block.pc as u32, d as u32, i as u32));
         }
     }
     for (d, definition) in definitions.iter_mut().enumerate() {
         let Definition { code, jumps, blocks, .. } = definition;
         jumps.retain(|jump| {
             let (Dest::Block(pc) | Dest::Entry(pc)) = jump.dest else { return true };
-            match entries.get(&pc) {
-                Some((other, i)) if *other == d as u32 => {
-                    patch_rel32(code, jump.end, blocks[*i as usize].offset(jump.dest));
+            match find(&index, pc) {
+                Some((other, i)) if other == d as u32 => {
+                    patch_rel32(code, jump.end, blocks[i as usize].offset(jump.dest));
                     false
                 }
                 _ => true,
@@ -176,7 +192,7 @@ pub fn generate(elf: &Elf, text: &Text, blocks: &[Block], order: &[u8], options:
     }
     let stubs = stubs(&config);
     let emitted = blocks.iter().map(|b| b.len() as u64).sum();
-    Code { config, stubs, definitions, entries, table, emitted }
+    Code { config, stubs, definitions, index, table, emitted }
 }
 
 /// The jump table covers the largest cluster of text.

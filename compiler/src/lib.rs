@@ -42,6 +42,8 @@ pub enum Mode {
     /// Every read is logged and chunks are sealed.
     #[default]
     Trace,
+    /// Re-execution of chunks from their logs.
+    Replay,
 }
 
 /// Options of a translation.

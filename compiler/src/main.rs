@@ -66,6 +66,7 @@ struct Arguments {
 enum CliMode {
     Fast,
     Trace,
+    Replay,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -97,6 +98,7 @@ fn run(arguments: &Arguments) -> Result<(), Error> {
         mode: match arguments.mode {
             CliMode::Fast => Mode::Fast,
             CliMode::Trace => Mode::Trace,
+            CliMode::Replay => Mode::Replay,
         },
         chunk_steps: arguments.chunk_steps,
         checked_addresses: arguments.checked_addresses,

@@ -193,6 +193,9 @@ fn program(w: &mut Writer, elf: &Elf, code: &Code, options: &Options, counts: &[
     if options.mode == Mode::Trace {
         flags |= contract::FLAG_TRACE;
     }
+    if options.mode == Mode::Replay {
+        flags |= contract::FLAG_REPLAY;
+    }
     if options.checked_addresses {
         flags |= contract::FLAG_CHECKED;
     }

@@ -22,11 +22,23 @@ use crate::place::{A, BUDGET, LOG, Placement, slot};
 use hartlog_format::contract::Site;
 use hartlog_isa::{Effect, Hart, Inst, NO_RESERVATION, Port, Width, execute};
 
+/// What the code does with memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// Runs the guest.
+    Fast,
+    /// Runs the guest and logs every value read.
+    Trace,
+    /// Re-executes a chunk: values read come from the log, nothing is stored. No instruction of
+    /// this mode raises a signal: traps are left to the interpreter.
+    Replay,
+}
+
 /// What code is emitted for.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// Log every read.
-    pub trace: bool,
+    /// What the code does with memory.
+    pub mode: Mode,
     /// Check that every guest address fits 32 bits.
     pub checked: bool,
     /// Homes of the guest registers, outside of regions.
@@ -664,8 +676,18 @@ impl<'a> Emitter<'a> {
         });
     }
 
-    /// The current instruction traps.
+    /// The current instruction traps; everything before it is in place.
     pub(crate) fn trap(&mut self) {
+        if self.config.mode == Mode::Replay {
+            let refund = self.steps - self.index;
+            self.asm.alu_imm(Alu::Add, Size::Q, BUDGET, refund as i32);
+            if self.log != 0 {
+                self.asm.lea(Size::Q, LOG, Mem::host(LOG, self.log as i32));
+            }
+            self.asm.mov_imm(A, self.pc as i64);
+            self.jump(Dest::Stub(Stub::Jump));
+            return;
+        }
         self.site();
         self.asm.ud2();
     }

@@ -5,7 +5,7 @@
 //! at a static offset from the log pointer.
 
 use crate::asm::{Alu, Cond, Gpr, Mem, Rm, Size};
-use crate::emit::{Emitter, Lazy, Src};
+use crate::emit::{Emitter, Lazy, Mode, Src};
 use crate::place::{A, D, LOG, field};
 use hartlog_format::contract::offset;
 use hartlog_isa::{Effect, Inst, Op, Width};
@@ -42,13 +42,34 @@ impl Emitter<'_> {
 
     /// Appends a value to the log.
     fn log_value(&mut self, width: Width, value: Gpr) {
-        if self.config.trace {
+        if self.config.mode == Mode::Trace {
             self.asm.store(size(width), Mem::host(LOG, self.log as i32), value);
             self.log += width.bytes() as u32;
         }
     }
 
+    /// Replay: where the next value read stands in the log.
+    fn logged(&mut self, width: Width) -> Mem {
+        let mem = Mem::host(LOG, self.log as i32);
+        self.log += width.bytes() as u32;
+        mem
+    }
+
+    fn replaying(&self) -> bool {
+        self.config.mode == Mode::Replay
+    }
+
     fn load_template(&mut self, inst: Inst, width: Width) {
+        if self.replaying() {
+            self.consume(&inst);
+            let mem = self.logged(width);
+            if inst.rd != 0 {
+                self.define(inst.rd);
+                let dst = self.dst(inst.rd);
+                self.load_from(&inst, width, dst, mem);
+            }
+            return;
+        }
         let address = self.address(&inst, inst.rd);
         self.consume(&inst);
         if inst.rd != 0 {
@@ -57,11 +78,19 @@ impl Emitter<'_> {
         let dst = if inst.rd == 0 { A } else { self.dst(inst.rd) };
         let mem = self.guest(address, A, D);
         self.site();
+        self.load_from(&inst, width, dst, mem);
+        self.log_value(width, dst);
+    }
+
+    fn load_from(&mut self, inst: &Inst, width: Width, dst: Gpr, mem: Mem) {
         match inst.op {
             Op::Lb | Op::Lh | Op::Lw => self.asm.movsx(size(width), dst, mem),
             _ => self.asm.movzx(size(width), dst, mem),
         }
-        self.log_value(width, dst);
+        self.loaded(inst, dst);
+    }
+
+    fn loaded(&mut self, inst: &Inst, dst: Gpr) {
         match inst.op {
             _ if inst.rd == 0 => {}
             Op::Ld | Op::Lwu => self.done(inst.rd, dst),
@@ -70,6 +99,10 @@ impl Emitter<'_> {
     }
 
     fn store_template(&mut self, inst: Inst, width: Width) {
+        if self.replaying() {
+            self.consume(&inst);
+            return;
+        }
         let value = match width {
             Width::D => self.value_full(inst.rs2),
             _ => self.value(inst.rs2),
@@ -190,6 +223,18 @@ impl Emitter<'_> {
         Mem { base: Some(base), index: None, disp: 0, narrow: true }
     }
 
+    /// The value that an atomic reads, into rdx.
+    fn read_old(&mut self, size: Size, width: Width, mem: Mem) {
+        if self.replaying() {
+            let logged = self.logged(width);
+            self.asm.mov(size, D, logged);
+            return;
+        }
+        self.site();
+        self.asm.mov(size, D, mem);
+        self.log_value(width, D);
+    }
+
     fn finish_read(&mut self, rd: u8, width: Width, value: Gpr) {
         if rd == 0 {
             return;
@@ -208,10 +253,7 @@ impl Emitter<'_> {
         self.settle_all();
         self.consume(&inst);
         let mem = self.atomic_address(&inst, width);
-        self.site();
-        let size = size(width);
-        self.asm.mov(size, D, mem);
-        self.log_value(width, D);
+        self.read_old(size(width), width, mem);
         // Reservations hold the 64-bit address, which has no upper half here.
         if let Some(base) = mem.base {
             self.asm.mov(Size::D, A, base);
@@ -231,8 +273,10 @@ impl Emitter<'_> {
         self.asm.alu(Alu::Cmp, Size::Q, A, field(offset::RESERVATION));
         self.asm.store_imm(Size::Q, field(offset::RESERVATION), -1);
         let fails = self.asm.jcc_short(Cond::Ne);
-        self.site();
-        self.asm.store(size(width), Mem { base: Some(A), index: None, disp: 0, narrow: true }, value);
+        if !self.replaying() {
+            self.site();
+            self.asm.store(size(width), Mem { base: Some(A), index: None, disp: 0, narrow: true }, value);
+        }
         self.asm.mov_imm(A, 0);
         let done = self.asm.jmp_short();
         self.asm.close_short(fails);
@@ -250,9 +294,11 @@ impl Emitter<'_> {
         let mem = self.atomic_address(&inst, width);
         let before = self.log;
         let size = size(width);
-        self.site();
-        self.asm.mov(size, D, mem);
-        self.log_value(width, D);
+        self.read_old(size, width, mem);
+        if self.replaying() {
+            self.finish_read(inst.rd, width, D);
+            return;
+        }
         // Three values are live (address, old, new) but there are two scratch registers, and a
         // fault of the store must find rd as it was: the old value waits in the state block.
         if inst.rd != 0 {

@@ -4,7 +4,7 @@
 //! |---|---|---|
 //! | `rsp` | step budget ([`BUDGET`]) | whole run; there is no host stack |
 //! | `rbp` | state block + `STATE_BIAS` ([`STATE`]) | whole run |
-//! | `rdi` | read-log pointer ([`LOG`]); without tracing a home | whole run |
+//! | `rdi` | read-log pointer ([`LOG`]); a home where there is no log | whole run |
 //! | `rax`, `rdx` | scratch | within one template |
 //! | the other eleven | homes of the hottest guest registers | whole run, but for regions |
 //!
@@ -29,7 +29,7 @@ pub const A: Gpr = Gpr::Rax;
 /// Second scratch register.
 pub const D: Gpr = Gpr::Rdx;
 
-/// Host registers that may be homes, cheapest encodings first. The last one only without tracing.
+/// Host registers that may be homes, cheapest encodings first. The last one only without a log.
 pub const HOMES: [Gpr; 12] = [
     Gpr::Rbx,
     Gpr::Rsi,
@@ -53,8 +53,8 @@ pub struct Placement {
 
 impl Placement {
     /// Gives homes to the registers named, in order, as far as homes go. x0 is skipped.
-    pub fn new(order: impl IntoIterator<Item = u8>, trace: bool) -> Placement {
-        let available = if trace { &HOMES[..HOMES.len() - 1] } else { &HOMES[..] };
+    pub fn new(order: impl IntoIterator<Item = u8>, log: bool) -> Placement {
+        let available = if log { &HOMES[..HOMES.len() - 1] } else { &HOMES[..] };
         let mut homes = [None; 32];
         let wanted = order.into_iter().filter(|r| *r != 0 && *r < 32);
         for (home, r) in available.iter().zip(wanted) {
@@ -65,8 +65,8 @@ impl Placement {
 
     /// A placement that gives homes to the registers in `wanted` (as far as homes go) and differs
     /// from this one as little as possible.
-    pub fn adapted(&self, wanted: impl IntoIterator<Item = u8>, trace: bool) -> Placement {
-        let available = if trace { &HOMES[..HOMES.len() - 1] } else { &HOMES[..] };
+    pub fn adapted(&self, wanted: impl IntoIterator<Item = u8>, log: bool) -> Placement {
+        let available = if log { &HOMES[..HOMES.len() - 1] } else { &HOMES[..] };
         let wanted: Vec<u8> = wanted.into_iter().filter(|r| *r != 0 && *r < 32).take(available.len()).collect();
         let mut homes = [None; 32];
         for r in &wanted {

@@ -1,7 +1,7 @@
 //! Entry to and exit from generated code; one definition of every object.
 
 use crate::asm::{Asm, Gpr, Mem, Size};
-use crate::emit::Config;
+use crate::emit::{Config, Mode};
 use crate::place::{A, BUDGET, LOG, STATE, field, slot};
 use hartlog_format::contract::{STATE_BIAS, offset, reason};
 
@@ -27,6 +27,7 @@ const SAVED: [Gpr; 6] = [Gpr::Rbx, Gpr::Rbp, Gpr::R12, Gpr::R13, Gpr::R14, Gpr::
 
 /// Assembles the stubs for a register placement.
 pub fn stubs(config: &Config) -> Stubs {
+    let log = config.mode != Mode::Fast;
     let mut asm = Asm::new();
     let leave_label = asm.label();
     let with_reason = |asm: &mut Asm, reason: u64| {
@@ -45,7 +46,7 @@ pub fn stubs(config: &Config) -> Stubs {
     for (r, home) in config.placement.pinned() {
         asm.store(Size::Q, slot(r), home);
     }
-    if config.trace {
+    if log {
         asm.store(Size::Q, field(offset::LOG), LOG);
     }
     asm.store(Size::Q, field(offset::BUDGET), BUDGET);
@@ -67,7 +68,7 @@ pub fn stubs(config: &Config) -> Stubs {
         asm.mov(Size::Q, home, slot(r));
     }
     asm.mov(Size::Q, BUDGET, field(offset::BUDGET));
-    if config.trace {
+    if log {
         asm.mov(Size::Q, LOG, field(offset::LOG));
     }
     asm.jmp_reg(A);

@@ -37,6 +37,8 @@ pub const CONTRACT_VERSION: u32 = 1;
 pub const FLAG_TRACE: u32 = 1;
 /// [`Program::flags`]: generated code itself checks that guest addresses fit 32 bits.
 pub const FLAG_CHECKED: u32 = 2;
+/// [`Program::flags`]: values read come from the log and nothing is stored.
+pub const FLAG_REPLAY: u32 = 4;
 
 /// The state block of a hart. Generated code addresses it as `[rbp + offset - STATE_BIAS]`.
 #[derive(Clone, Debug)]
