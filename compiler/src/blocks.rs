@@ -1,53 +1,164 @@
 //! Forming blocks: from each start a straight run of instructions. Forward branches leave it
-//! sideways; it ends where control always goes elsewhere, at a backward branch, and in front of
-//! the next start.
+//! sideways; it ends where control always goes elsewhere and at a backward branch.
+//!
+//! A block does not have to end in front of the next start: where another path joins, what follows
+//! is repeated in both, if it is short. A loop of one block is unrolled. Both save budget checks
+//! and log-pointer updates, and let values be combined over more instructions.
 
 use crate::code::Text;
 use crate::discover::Leaders;
-use hartlog_isa::Flow;
+use hartlog_isa::{Flow, Inst};
 use templates::block::{Follow, Step, ends_block};
 
 /// Longest block, in guest instructions.
 pub const MAX_STEPS: usize = 256;
 
+/// Instructions that a block may repeat from blocks that start elsewhere.
+const MAX_REPEATED: usize = 16;
+
+/// A loop of one block is unrolled up to this many instructions...
+const MAX_UNROLLED: usize = 40;
+/// ...and this many times.
+const MAX_COPIES: usize = 4;
+
 /// A block: its steps, the first at its start.
 pub type Block = Vec<Step>;
 
 /// Forms the blocks of a program, ascending by start.
-pub fn form(text: &Text, mut leaders: Leaders) -> Vec<Block> {
+pub fn form(text: &Text, leaders: Leaders) -> Vec<Block> {
+    let heads = loop_heads(text);
+    let mut former = Former { text, leaders, heads };
     let mut blocks = Vec::new();
     for index in 0..text.instructions.len() {
-        if leaders.contains(index) {
-            blocks.push(form_one(text, &mut leaders, index));
+        if former.leaders.contains(index) {
+            blocks.push(former.block(index));
         }
     }
     blocks
 }
 
-fn form_one(text: &Text, leaders: &mut Leaders, start: usize) -> Block {
-    let mut steps = Vec::new();
-    let mut index = start;
-    loop {
-        let Some(instruction) = text.instructions.get(index) else { break };
-        // Ranges of text are not contiguous in general.
-        if steps.last().is_some_and(|s: &Step| s.next() != u64::from(instruction.pc)) {
-            break;
+/// Per instruction: does a backward branch or jump go there?
+fn loop_heads(text: &Text) -> Vec<bool> {
+    let mut heads = vec![false; text.instructions.len()];
+    for instruction in &text.instructions {
+        if let Some(inst) = instruction.inst
+            && inst.imm <= 0
+            && goes(&inst)
+            && let Some(i) = text.at(u64::from(instruction.pc).wrapping_add(i64::from(inst.imm) as u64))
+        {
+            heads[i] = true;
         }
-        if index != start && leaders.contains(index) {
-            break;
-        }
-        if steps.len() == MAX_STEPS {
-            leaders.insert(index);
-            break;
-        }
-        let step = Step { pc: u64::from(instruction.pc), inst: instruction.inst, follow: Follow::Fall };
-        steps.push(step);
-        let Some(inst) = instruction.inst else { break };
-        let backward = inst.flow() == Flow::Branch && step.target() <= step.pc;
-        if backward || (ends_block(&inst) && inst.flow() != Flow::Branch) {
-            break;
-        }
-        index += 1;
     }
-    steps
+    heads
+}
+
+/// A branch or a jump that is not a call.
+fn goes(inst: &Inst) -> bool {
+    match inst.flow() {
+        Flow::Branch => true,
+        Flow::Jal => inst.writes().is_none(),
+        _ => false,
+    }
+}
+
+struct Former<'a> {
+    text: &'a Text,
+    leaders: Leaders,
+    heads: Vec<bool>,
+}
+
+impl Former<'_> {
+    fn block(&mut self, start: usize) -> Block {
+        let mut steps: Block = Vec::new();
+        let mut index = start;
+        let mut repeated = 0;
+        loop {
+            let Some(step) = self.step(index) else { break };
+            if steps.last().is_some_and(|s| s.follow == Follow::Fall && s.next() != step.pc) {
+                // Ranges of text are not contiguous in general.
+                break;
+            }
+            if !steps.is_empty() && self.leaders.contains(index) {
+                match self.repeatable(index, repeated, steps.len()) {
+                    Some(n) => repeated += n,
+                    None => break,
+                }
+            }
+            if steps.len() == MAX_STEPS {
+                // Nothing repeated reaches this length, so the next instruction may start a block.
+                self.leaders.insert(index);
+                break;
+            }
+            steps.push(step);
+            let Some(inst) = step.inst else { break };
+            if inst.flow() == Flow::Jal && inst.writes().is_none() {
+                match self.text.at(step.target()) {
+                    Some(target) if self.repeatable(target, repeated, steps.len()).is_some() => {
+                        if let Some(last) = steps.last_mut() {
+                            last.follow = Follow::Target;
+                        }
+                        index = target;
+                        continue;
+                    }
+                    _ => break,
+                }
+            }
+            if inst.flow() == Flow::Branch {
+                if step.target() <= step.pc {
+                    self.unroll(&mut steps, step);
+                    break;
+                }
+            } else if ends_block(&inst) {
+                break;
+            }
+            index += 1;
+        }
+        steps
+    }
+
+    fn step(&self, index: usize) -> Option<Step> {
+        let instruction = self.text.instructions.get(index)?;
+        Some(Step { pc: u64::from(instruction.pc), inst: instruction.inst, follow: Follow::Fall })
+    }
+
+    /// Whether a block of `len` steps that has repeated `repeated` already may go on with the
+    /// block that starts at `index`; then how many instructions that repeats.
+    fn repeatable(&self, index: usize, repeated: usize, len: usize) -> Option<usize> {
+        if self.heads[index] {
+            return None;
+        }
+        let mut n = 0;
+        loop {
+            let step = self.step(index + n)?;
+            if n > 0 && self.leaders.contains(index + n) {
+                break;
+            }
+            n += 1;
+            if repeated + n > MAX_REPEATED || len + n > MAX_STEPS {
+                return None;
+            }
+            if step.inst.is_none_or(|i| ends_block(&i) && (i.flow() != Flow::Branch || i.imm <= 0)) {
+                break;
+            }
+        }
+        Some(n)
+    }
+
+    /// Repeats a loop whose backward branch ends the block.
+    fn unroll(&self, steps: &mut Block, branch: Step) {
+        let body = steps.len();
+        if steps.first().is_none_or(|s| s.pc != branch.target()) {
+            return;
+        }
+        let copies = (MAX_UNROLLED / body).min(MAX_COPIES);
+        for _ in 1..copies {
+            if let Some(last) = steps.last_mut() {
+                last.follow = Follow::Target;
+            }
+            steps.extend_from_within(..body);
+            if let Some(last) = steps.last_mut() {
+                last.follow = Follow::Fall;
+            }
+        }
+    }
 }

@@ -9,7 +9,7 @@ use hartlog_format::contract::{Site, TABLE_ENTRY};
 use std::collections::HashMap;
 use std::ops::Range;
 use templates::asm::patch_rel32;
-use templates::emit::{self, Config, Dest, Emitter, Jump};
+use templates::emit::{self, Config, Dest, Emitted, Emitter, Jump, Target};
 use templates::place::Placement;
 use templates::stubs::{Stubs, stubs};
 
@@ -61,27 +61,6 @@ pub struct Definition {
     pub marks: Vec<(u32, u64)>,
 }
 
-/// Where a block was emitted.
-#[derive(Clone, Copy, Debug)]
-pub struct Emitted {
-    /// Guest pc.
-    pub pc: u64,
-    /// Host offset of the block.
-    pub block: u32,
-    /// Host offset at which it is entered from outside of its region.
-    pub entry: u32,
-}
-
-impl Emitted {
-    /// Where a jump to this block goes.
-    pub fn offset(&self, dest: Dest) -> u32 {
-        match dest {
-            Dest::Entry(_) => self.entry,
-            Dest::Block(_) | Dest::Stub(_) => self.block,
-        }
-    }
-}
-
 /// All host code of a program.
 #[derive(Clone, Debug)]
 pub struct Code {
@@ -102,7 +81,7 @@ pub struct Code {
 impl Code {
     /// Definition and host offset that a jump goes to; `None` for a stub.
     pub fn resolve(&self, dest: Dest) -> Option<(&Definition, u32)> {
-        let (Dest::Block(pc) | Dest::Entry(pc)) = dest else { return None };
+        let pc = dest.block()?;
         let (d, i) = find(&self.index, pc)?;
         let definition = self.definitions.get(d as usize)?;
         Some((definition, definition.blocks.get(i as usize)?.offset(dest)))
@@ -138,35 +117,28 @@ pub fn generate(elf: &Elf, text: &Text, blocks: &[Block], order: &[u8], options:
         table_base: table.range.start,
         table_bytes: table.range.end - table.range.start,
     };
-    const NO_BLOCK: u16 = u16::MAX;
-    let mut starts = vec![NO_BLOCK; text.instructions.len()];
+    let mut starts = vec![None; text.instructions.len()];
     for (block, region) in blocks.iter().zip(&regions.of_block) {
         if let Some(i) = block.first().and_then(|s| text.at(s.pc)) {
-            starts[i] = *region;
+            starts[i] = Some(Target { region: *region, steps: block.len() as u16 });
         }
     }
-    let region_of = |pc: u64| text.at(pc).map(|i| starts[i]).filter(|r| *r != NO_BLOCK);
+    let target_of = |pc: u64| text.at(pc).and_then(|i| starts[i]);
     let mut definitions = Vec::new();
     for (name, range) in functions(elf, blocks) {
-        let mut emitter = Emitter::new(&config, &region_of, options.listing);
+        let mut emitter = Emitter::new(&config, &target_of, options.listing);
         let members = &blocks[range];
-        let mut offsets = Vec::with_capacity(members.len());
         for (i, block) in members.iter().enumerate() {
             let next = members.get(i + 1).and_then(|b| b.first()).map(|s| s.pc);
-            let Some(first) = block.first() else { continue };
-            offsets.push((first.pc, emitter.block(block, next)));
+            emitter.block(block, next);
         }
-        let emitted = offsets
-            .into_iter()
-            .map(|(pc, block)| Emitted { pc, block, entry: emitter.region_entry(pc, block) })
-            .collect();
         let code = emitter.finish();
         definitions.push(Definition {
             name,
             code,
             jumps: std::mem::take(&mut emitter.jumps),
             sites: std::mem::take(&mut emitter.sites),
-            blocks: emitted,
+            blocks: std::mem::take(&mut emitter.blocks),
             marks: emitter.marks.take().unwrap_or_default(),
         });
     }
@@ -180,7 +152,7 @@ pub fn generate(elf: &Elf, text: &Text, blocks: &[Block], order: &[u8], options:
     for (d, definition) in definitions.iter_mut().enumerate() {
         let Definition { code, jumps, blocks, .. } = definition;
         jumps.retain(|jump| {
-            let (Dest::Block(pc) | Dest::Entry(pc)) = jump.dest else { return true };
+            let Some(pc) = jump.dest.block() else { return true };
             match find(&index, pc) {
                 Some((other, i)) if other == d as u32 => {
                     patch_rel32(code, jump.end, blocks[i as usize].offset(jump.dest));

@@ -78,9 +78,9 @@ pub fn write(elf: &Elf, code: &Code, options: &Options) -> Result<Vec<u8>, Error
                 Dest::Stub(Stub::ChunkEnd) => (STUBS, code.stubs.chunk_end),
                 Dest::Stub(Stub::Jump) => (STUBS, code.stubs.jump),
                 Dest::Stub(Stub::Ecall) => (STUBS, code.stubs.ecall),
-                dest @ (Dest::Block(pc) | Dest::Entry(pc)) => match code.resolve(dest) {
+                dest => match code.resolve(dest) {
                     Some((other, offset)) => (other.name.as_str(), offset),
-                    None => return Err(Error::Object(format!("no block at {pc:#x}"))),
+                    None => return Err(Error::Object(format!("no block for {dest:x?}"))),
                 },
             };
             w.link(&d.name, u64::from(jump.end) - 4, to, R_X86_64_PC32, i64::from(offset) - 4)?;

@@ -67,10 +67,24 @@ pub enum Stub {
 pub enum Dest {
     /// To the block at this guest pc, with the registers placed as its region wants them.
     Block(u64),
+    /// Into that block behind its budget check: its steps are charged already.
+    Body(u64),
+    /// To that block's way out for a budget that does not cover it; its steps were charged.
+    Refuse(u64),
     /// To the block at this guest pc, with the registers placed as outside of regions.
     Entry(u64),
     /// To a stub.
     Stub(Stub),
+}
+
+impl Dest {
+    /// Guest pc of the block, if it is one.
+    pub fn block(self) -> Option<u64> {
+        match self {
+            Dest::Block(pc) | Dest::Body(pc) | Dest::Refuse(pc) | Dest::Entry(pc) => Some(pc),
+            Dest::Stub(_) => None,
+        }
+    }
 }
 
 /// A 32-bit displacement to be filled in once destinations are known.
@@ -80,6 +94,42 @@ pub struct Jump {
     pub end: u32,
     /// Destination.
     pub dest: Dest,
+}
+
+/// What a jump needs to know of the block it goes to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Target {
+    /// Its region.
+    pub region: u16,
+    /// Its steps.
+    pub steps: u16,
+}
+
+/// Host offsets of an emitted block.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Emitted {
+    /// Guest pc.
+    pub pc: u64,
+    /// The block, with its budget check.
+    pub block: u32,
+    /// Behind the check.
+    pub body: u32,
+    /// Where the check goes if the budget does not cover the block.
+    pub refuse: u32,
+    /// Where the block is entered from outside of its region.
+    pub entry: u32,
+}
+
+impl Emitted {
+    /// Where a jump to this block goes.
+    pub fn offset(&self, dest: Dest) -> u32 {
+        match dest {
+            Dest::Entry(_) => self.entry,
+            Dest::Body(_) => self.body,
+            Dest::Refuse(_) => self.refuse,
+            Dest::Block(_) | Dest::Stub(_) => self.block,
+        }
+    }
 }
 
 /// A deferred value.
@@ -117,7 +167,7 @@ struct Cold {
 
 enum ColdKind {
     /// The budget does not cover the block: give `steps` back.
-    Budget { pc: u64, steps: u32 },
+    Budget { block: usize },
     /// A side exit to `target` with this state.
     Exit { target: u64, refund: u32, log: u32, dirty: u32, lazies: Vec<(u8, Lazy)> },
 }
@@ -127,7 +177,9 @@ enum ColdKind {
 pub struct Emitter<'a> {
     pub(crate) asm: Asm,
     pub(crate) config: &'a Config,
-    region_of: &'a dyn Fn(u64) -> Option<u16>,
+    target_of: &'a dyn Fn(u64) -> Option<Target>,
+    /// The blocks so far.
+    pub blocks: Vec<Emitted>,
     /// Jumps to blocks and stubs.
     pub jumps: Vec<Jump>,
     /// Host instructions that may raise a signal; ascending after [`Emitter::finish`].
@@ -135,6 +187,8 @@ pub struct Emitter<'a> {
     /// (host offset, guest pc) where the code of a guest instruction starts, if asked for.
     pub marks: Option<Vec<(u32, u64)>>,
     cold: Vec<Cold>,
+    /// Where this definition jumps to each stub; bound at its end.
+    stubs: [Option<Label>; 3],
 
     // State within a block.
     region: u16,
@@ -166,18 +220,20 @@ fn bit(r: u8) -> u32 {
 }
 
 impl<'a> Emitter<'a> {
-    /// Starts a definition. `region_of` tells whether a guest pc starts a block, and its region.
-    pub fn new(config: &'a Config, region_of: &'a dyn Fn(u64) -> Option<u16>, marks: bool) -> Emitter<'a> {
+    /// Starts a definition. `target_of` tells whether a guest pc starts a block, and about it.
+    pub fn new(config: &'a Config, target_of: &'a dyn Fn(u64) -> Option<Target>, marks: bool) -> Emitter<'a> {
         Emitter {
             asm: Asm::new(),
             config,
-            region_of,
+            target_of,
+            blocks: Vec::new(),
             region: 0,
             place: config.placement.clone(),
             jumps: Vec::new(),
             sites: Vec::new(),
             marks: marks.then(Vec::new),
             cold: Vec::new(),
+            stubs: [None; 3],
             lazy: [None; 32],
             readers: [0; 32],
             lazy_mask: 0,
@@ -193,13 +249,13 @@ impl<'a> Emitter<'a> {
         }
     }
 
-    /// Emits a block and returns the host offset of its entry. `fallthrough` is the guest pc of
-    /// the block that is emitted right after this one, if any.
-    pub fn block(&mut self, steps: &[Step], fallthrough: Option<u64>) -> u32 {
-        let entry = self.asm.pos();
-        let Some(first) = steps.first() else { return entry };
-        self.enter_region((self.region_of)(first.pc).unwrap_or(0));
-        let fallthrough = fallthrough.filter(|pc| (self.region_of)(*pc) == Some(self.region));
+    /// Emits a block. `fallthrough` is the guest pc of the block that is emitted right after this
+    /// one, if any.
+    pub fn block(&mut self, steps: &[Step], fallthrough: Option<u64>) {
+        let Some(first) = steps.first() else { return };
+        let block = self.asm.pos();
+        self.enter_region(self.region_of(first.pc).unwrap_or(0));
+        let fallthrough = fallthrough.filter(|pc| self.region_of(*pc) == Some(self.region));
         self.values = values(steps);
         self.steps = steps.len() as u32;
         self.log = 0;
@@ -211,7 +267,9 @@ impl<'a> Emitter<'a> {
         self.asm.alu_imm(Alu::Sub, Size::Q, BUDGET, self.steps as i32);
         let label = self.asm.label();
         self.asm.jcc(Cond::S, label);
-        self.cold(label, ColdKind::Budget { pc: first.pc, steps: self.steps });
+        self.cold(label, ColdKind::Budget { block: self.blocks.len() });
+        let body = self.asm.pos();
+        self.blocks.push(Emitted { pc: first.pc, block, body, refuse: block, entry: block });
         for (i, step) in steps.iter().enumerate() {
             self.index = i as u32;
             self.pc = step.pc;
@@ -221,13 +279,11 @@ impl<'a> Emitter<'a> {
                 None => {
                     self.settle_all();
                     self.trap();
-                    return entry;
                 }
                 Some(inst) if last => self.last(step, inst, fallthrough),
                 Some(inst) => self.step(step, inst),
             }
         }
-        entry
     }
 
     /// Ends the definition: emits cold paths and returns the code.
@@ -236,9 +292,12 @@ impl<'a> Emitter<'a> {
             self.asm.bind(cold.label);
             self.enter_region(cold.region);
             match cold.kind {
-                ColdKind::Budget { pc, steps } => {
+                ColdKind::Budget { block } => {
+                    let pc = self.blocks[block].pc;
+                    self.blocks[block].refuse = self.asm.pos();
                     self.mark(pc);
-                    self.asm.alu_imm(Alu::Add, Size::Q, BUDGET, steps as i32);
+                    let steps = (self.target_of)(pc).map_or(0, |t| t.steps);
+                    self.asm.alu_imm(Alu::Add, Size::Q, BUDGET, i32::from(steps));
                     self.leave_region();
                     self.asm.mov_imm(A, pc as i64);
                     self.jump(Dest::Stub(Stub::ChunkEnd));
@@ -253,11 +312,18 @@ impl<'a> Emitter<'a> {
                     self.log = log;
                     self.settle_all();
                     self.bump_log();
-                    if refund != 0 {
-                        self.asm.alu_imm(Alu::Add, Size::Q, BUDGET, refund as i32);
-                    }
-                    self.jump_to(target);
+                    self.leave_by(target, refund);
                 }
+            }
+        }
+        for i in 0..self.blocks.len() {
+            self.region_entry(i);
+        }
+        for stub in [Stub::ChunkEnd, Stub::Jump, Stub::Ecall] {
+            if let Some(label) = self.stubs[stub as usize].take() {
+                self.asm.bind(label);
+                let end = self.asm.jmp_open();
+                self.jumps.push(Jump { end, dest: Dest::Stub(stub) });
             }
         }
         self.sites.sort_by_key(|s| s.host);
@@ -265,18 +331,49 @@ impl<'a> Emitter<'a> {
     }
 
     /// Emits the entry of a block from outside of its region: moves the registers and goes on at
-    /// `offset`, where the block was emitted. Returns the host offset of the entry.
-    pub fn region_entry(&mut self, pc: u64, offset: u32) -> u32 {
-        let region = (self.region_of)(pc).unwrap_or(0);
+    /// the block.
+    fn region_entry(&mut self, index: usize) {
+        let Emitted { pc, block, .. } = self.blocks[index];
+        let region = self.region_of(pc).unwrap_or(0);
         if region == 0 {
-            return offset;
+            return;
         }
-        let entry = self.asm.pos();
+        self.blocks[index].entry = self.asm.pos();
         self.mark(pc);
         self.enter_region(0);
         self.move_homes(region);
-        self.asm.jmp_back(offset);
-        entry
+        self.asm.jmp_back(block);
+    }
+
+    fn region_of(&self, pc: u64) -> Option<u16> {
+        (self.target_of)(pc).map(|t| t.region)
+    }
+
+    /// Leaves the block for `target` with `refund` steps charged too many. The target's own
+    /// charge is set off against them.
+    fn leave_by(&mut self, target: u64, refund: u32) {
+        let info = (self.target_of)(target);
+        match info {
+            Some(info) if info.region == self.region && refund != 0 => {
+                let change = refund as i32 - i32::from(info.steps);
+                match change {
+                    0 => {}
+                    1.. => self.asm.alu_imm(Alu::Add, Size::Q, BUDGET, change),
+                    _ => {
+                        self.asm.alu_imm(Alu::Sub, Size::Q, BUDGET, -change);
+                        let end = self.asm.jcc_open(Cond::S);
+                        self.jumps.push(Jump { end, dest: Dest::Refuse(target) });
+                    }
+                }
+                self.jump(Dest::Body(target));
+            }
+            _ => {
+                if refund != 0 {
+                    self.asm.alu_imm(Alu::Add, Size::Q, BUDGET, refund as i32);
+                }
+                self.jump_to(target);
+            }
+        }
     }
 
     fn cold(&mut self, label: Label, kind: ColdKind) {
@@ -703,7 +800,7 @@ impl<'a> Emitter<'a> {
 
     /// How to get to a block from here without moving registers first.
     fn direct(&self, target: u64) -> Option<Dest> {
-        match (self.region_of)(target)? {
+        match self.region_of(target)? {
             region if region == self.region => Some(Dest::Block(target)),
             _ if self.region == 0 => Some(Dest::Entry(target)),
             _ => None,
@@ -743,7 +840,7 @@ impl<'a> Emitter<'a> {
             return;
         }
         self.leave_region();
-        if (self.region_of)(target).is_some() {
+        if self.region_of(target).is_some() {
             self.jump(Dest::Entry(target));
         } else {
             self.asm.mov_imm(A, target as i64);
@@ -751,14 +848,25 @@ impl<'a> Emitter<'a> {
         }
     }
 
+    /// The definition's own jump to a stub: one relocation for all.
+    fn stub(&mut self, stub: Stub) -> Label {
+        let asm = &mut self.asm;
+        *self.stubs[stub as usize].get_or_insert_with(|| asm.label())
+    }
+
     pub(crate) fn jump(&mut self, dest: Dest) {
+        if let Dest::Stub(stub) = dest {
+            let label = self.stub(stub);
+            self.asm.jmp(label);
+            return;
+        }
         let end = self.asm.jmp_open();
         self.jumps.push(Jump { end, dest });
     }
 
     pub(crate) fn jcc_stub(&mut self, cond: Cond, stub: Stub) {
-        let end = self.asm.jcc_open(cond);
-        self.jumps.push(Jump { end, dest: Dest::Stub(stub) });
+        let label = self.stub(stub);
+        self.asm.jcc(cond, label);
     }
 }
 
