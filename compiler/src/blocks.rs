@@ -21,6 +21,9 @@ const MAX_UNROLLED: usize = 40;
 /// ...and this many times.
 const MAX_COPIES: usize = 4;
 
+/// The return address register.
+const RA: u8 = 1;
+
 /// A block: its steps, the first at its start.
 pub type Block = Vec<Step>;
 
@@ -124,10 +127,8 @@ impl Former<'_> {
     /// Whether a block of `len` steps that has repeated `repeated` already may go on with the
     /// block that starts at `index`; then how many instructions that repeats.
     fn repeatable(&self, index: usize, repeated: usize, len: usize) -> Option<usize> {
-        if self.heads[index] {
-            return None;
-        }
         let mut n = 0;
+        let mut computed = false;
         loop {
             let step = self.step(index + n)?;
             if n > 0 && self.leaders.contains(index + n) {
@@ -137,11 +138,16 @@ impl Former<'_> {
             if repeated + n > MAX_REPEATED || len + n > MAX_STEPS {
                 return None;
             }
-            if step.inst.is_none_or(|i| ends_block(&i) && (i.flow() != Flow::Branch || i.imm <= 0)) {
+            let Some(inst) = step.inst else { break };
+            if ends_block(&inst) && (inst.flow() != Flow::Branch || inst.imm <= 0) {
+                // A jump through a table, not a return: the dispatch of an interpreter.
+                computed = inst.flow() == Flow::Jalr && inst.rd == 0 && inst.rs1 != RA;
                 break;
             }
         }
-        Some(n)
+        // A loop keeps its head to itself, but a dispatch is better off repeated: each copy of
+        // the jump is predicted on its own.
+        (computed || !self.heads[index]).then_some(n)
     }
 
     /// Repeats a loop whose backward branch ends the block.
