@@ -247,7 +247,7 @@ static u64 walk(const value *v, u64 depth) {
 }
 
 int guest_main(int argc, char **argv) {
-    u64 count = g_arg(argc, argv, 1, 8);
+    u64 count = g_arg(argc, argv, 1, 3);
     u64 seed = 17, sum = 0;
     for (u64 round = 0; round < count; round++) {
         output o = {source, source + TEXT - 1};
