@@ -19,7 +19,7 @@ impl Emitter<'_> {
             Op::Andi => self.and_imm(rd, rs1, imm),
             Op::Ori => self.logic_imm(Alu::Or, rd, rs1, imm),
             Op::Xori => self.logic_imm(Alu::Xor, rd, rs1, imm),
-            Op::Add => self.add(rd, rs1, rs2),
+            Op::Add => self.add(inst),
             Op::Sub => self.sub(Size::Q, rd, rs1, rs2),
             Op::Addw => self.add_word(rd, rs1, rs2),
             Op::Subw => self.sub(Size::D, rd, rs1, rs2),
@@ -246,26 +246,39 @@ impl Emitter<'_> {
         }
     }
 
-    /// A sum. Flags: carry of the addition where both operands were added into one of them.
-    fn add(&mut self, rd: u8, rs1: u8, rs2: u8) {
+    fn add(&mut self, inst: &Inst) {
+        let Inst { rd, rs1, rs2, .. } = *inst;
         let (a, b) = (self.full(rs1), self.full(rs2));
         let dst = self.dst(rd);
-        match (a, b) {
-            (Src::Reg(x), Src::Reg(y)) if x != dst && y != dst => {
+        let flags = match (a, b) {
+            (Src::Reg(x), Src::Reg(y)) if x != dst && y != dst && !self.carry_follows(inst) => {
                 let sum = Mem { base: Some(x), index: Some((y, 1)), disp: 0, narrow: false };
                 self.asm.lea(Size::Q, dst, sum);
+                false
             }
-            (_, Src::Reg(y)) if y == dst => self.apply(Alu::Add, Size::Q, dst, a),
+            (_, Src::Reg(y)) if y == dst => {
+                self.apply(Alu::Add, Size::Q, dst, a);
+                true
+            }
             (Src::Slot(_), Src::Reg(y)) => {
                 self.load(Size::Q, dst, a);
                 self.asm.alu(Alu::Add, Size::Q, dst, y);
+                true
             }
             _ => {
                 self.load(Size::Q, dst, a);
                 self.apply(Alu::Add, Size::Q, dst, b);
+                true
             }
-        }
+        };
         self.done(rd, dst);
+        // The carry tells whether the sum is less than either operand; name the one that the
+        // guest compares with, if it is still there.
+        if flags {
+            let compared = self.next.map_or(rs2, |n| n.rs2);
+            let addend = [compared, rs2, rs1].into_iter().find(|r| *r != rd && (*r == rs1 || *r == rs2));
+            self.carry = addend.map(|r| (self.asm.pos(), rd, r));
+        }
     }
 
     fn add_word(&mut self, rd: u8, rs1: u8, rs2: u8) {
@@ -407,6 +420,9 @@ impl Emitter<'_> {
     }
 
     fn set_less(&mut self, cond: Cond, rd: u8, rs1: u8, rs2: u8) {
+        if cond == Cond::B && self.carry_from_flags(rd, rs1, rs2) {
+            return;
+        }
         let size = self.narrow_pair(rs1, rs2);
         let (a, b) = (self.home(rs1), self.home(rs2));
         self.set_compared(cond, rd, size, a, b);

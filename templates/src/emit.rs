@@ -210,9 +210,12 @@ pub struct Emitter<'a> {
     /// Uses of the current value of each register that are still to come, and whether an exit
     /// follows the last one.
     remaining: [(u8, bool); 32],
-    /// Host offset up to which the carry flag is that of an addition, with its operands:
-    /// (offset, sum, addend).
+    /// Host offset at which the carry flag is still that of an addition, its sum and an addend.
     pub(crate) carry: Option<(u32, u8, u8)>,
+    /// The step after the current one, where no other path joins.
+    pub(crate) next: Option<Inst>,
+    /// Steps (by index) that were emitted together with an earlier one.
+    skipped: Vec<u32>,
 }
 
 fn bit(r: u8) -> u32 {
@@ -246,6 +249,8 @@ impl<'a> Emitter<'a> {
             values: Vec::new(),
             remaining: [(0, true); 32],
             carry: None,
+            next: None,
+            skipped: Vec::new(),
         }
     }
 
@@ -263,6 +268,7 @@ impl<'a> Emitter<'a> {
         self.dirty = 0;
         self.carry = None;
         self.remaining = [(u8::MAX, true); 32];
+        self.skipped.clear();
         self.mark(first.pc);
         self.asm.alu_imm(Alu::Sub, Size::Q, BUDGET, self.steps as i32);
         let label = self.asm.label();
@@ -275,13 +281,15 @@ impl<'a> Emitter<'a> {
             self.pc = step.pc;
             self.mark(step.pc);
             let last = i + 1 == steps.len();
+            self.next = steps.get(i + 1).and_then(|s| s.inst);
             match step.inst {
                 None => {
                     self.settle_all();
                     self.trap();
                 }
                 Some(inst) if last => self.last(step, inst, fallthrough),
-                Some(inst) => self.step(step, inst),
+                Some(inst) if self.pair(&inst, &steps[i + 1..]) => self.written(&inst),
+                Some(inst) => self.step_or_skip(step, inst),
             }
         }
     }
@@ -430,9 +438,35 @@ impl<'a> Emitter<'a> {
                 _ => self.memory(inst),
             }
         }
+        self.written(&inst);
+    }
+
+    /// The step wrote its rd: what happens to that value from here on.
+    fn written(&mut self, inst: &Inst) {
+        let value = self.values[self.index as usize];
         if let Some(rd) = inst.writes() {
             self.remaining[rd as usize] = (value.uses, value.exit_after_last_use);
         }
+    }
+
+    /// [`Emitter::step`], unless the step was emitted with an earlier one.
+    pub(crate) fn step_or_skip(&mut self, step: &Step, inst: Inst) {
+        if self.is_skipped() {
+            self.consume(&inst);
+            self.written(&inst);
+        } else {
+            self.step(step, inst);
+        }
+    }
+
+    /// Whether the current step was emitted with an earlier one.
+    pub(crate) fn is_skipped(&self) -> bool {
+        self.skipped.contains(&self.index)
+    }
+
+    /// The step `distance` after this one is emitted with it.
+    pub(crate) fn skip(&mut self, distance: usize) {
+        self.skipped.push(self.index + distance as u32);
     }
 
     fn pure(&mut self, original: Inst, value: Value) {
@@ -444,6 +478,9 @@ impl<'a> Emitter<'a> {
         if let Some(c) = self.evaluate(&original) {
             self.consume(&original);
             self.set_lazy(rd, Lazy::Const(c));
+            return;
+        }
+        if self.with_carry(&original) {
             return;
         }
         let mut inst = self.rewrite(original);
@@ -566,6 +603,19 @@ impl<'a> Emitter<'a> {
             todo |= more;
         }
         flushed & stale != 0
+    }
+
+    /// Whether [`Emitter::define`] of `rd` would emit anything.
+    pub(crate) fn flush_hits_any(&self, rd: u8) -> bool {
+        self.readers[rd as usize] & !bit(rd) != 0
+    }
+
+    /// The value of a register that is not deferred, or a constant.
+    pub(crate) fn value_of_settled(&mut self, r: u8) -> Src {
+        match self.lazy[r as usize & 31] {
+            Some(Lazy::Const(c)) => Src::Imm(c),
+            _ => self.full(r),
+        }
     }
 
     /// `r` is about to be written: its deferred value is dead, those that read its home are not.

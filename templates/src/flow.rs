@@ -62,7 +62,7 @@ impl Emitter<'_> {
                 self.trap();
             }
             Flow::Next => {
-                self.step(step, inst);
+                self.step_or_skip(step, inst);
                 self.go(step.next(), fallthrough);
             }
         }

@@ -5,6 +5,7 @@
 //! * [`block`]: the instructions that are emitted together, and what is known about each value;
 //! * [`emit`]: emission of a block, with deferred values;
 //! * [`rewrite`]: idioms of several instructions that the host does in one;
+//! * `pairs`: two results from one host instruction;
 //! * `alu`, `muldiv`, `memory`, `flow`: the templates;
 //! * [`stubs`]: entry to and exit from generated code.
 #![forbid(unsafe_code)]
@@ -16,6 +17,7 @@ pub mod emit;
 mod flow;
 mod memory;
 mod muldiv;
+mod pairs;
 pub mod place;
 pub mod rewrite;
 pub mod stubs;

@@ -80,6 +80,12 @@ impl Emitter<'_> {
     /// By zero the quotient has all bits set and the remainder is the dividend; the signed
     /// overflow has the dividend as quotient and remainder 0.
     fn divide(&mut self, size: Size, signed: bool, rd: u8, rs1: u8, rs2: u8, result: Gpr) {
+        self.divide_both(size, signed, rs1, rs2);
+        if size == Size::Q { self.done(rd, result) } else { self.done_word(rd, result) }
+    }
+
+    /// Leaves the quotient in rax and the remainder in rdx.
+    pub(crate) fn divide_both(&mut self, size: Size, signed: bool, rs1: u8, rs2: u8) {
         let divisor = if size == Size::Q { self.full(rs2) } else { self.home(rs2) };
         self.into_rax(size, rs1);
         let divisor = self.rm(divisor);
@@ -113,6 +119,5 @@ impl Emitter<'_> {
         if let Some(negated) = negated {
             self.asm.close_short(negated);
         }
-        if size == Size::Q { self.done(rd, result) } else { self.done_word(rd, result) }
     }
 }

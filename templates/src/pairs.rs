@@ -1,0 +1,192 @@
+//! Two results from one host instruction: products and quotients with their other half, and the
+//! carries and borrows of multi-word arithmetic.
+
+use crate::asm::{Alu, Cond, Size, Unary};
+use crate::block::Step;
+use crate::emit::{Emitter, Lazy, homes_read};
+use crate::place::{A, D};
+use hartlog_isa::{Inst, Op};
+
+/// How far apart the two halves of a pair may stand.
+const REACH: usize = 12;
+
+/// What a pair computes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Pair {
+    Product { signed: bool },
+    Division { size: Size, signed: bool },
+}
+
+/// The pair that an instruction is half of, and whether it is the half that ends in rax (lower
+/// product, quotient).
+fn half(op: Op) -> Option<(Pair, bool)> {
+    let division = |size, signed, quotient| Some((Pair::Division { size, signed }, quotient));
+    match op {
+        Op::Mulhu => Some((Pair::Product { signed: false }, false)),
+        Op::Mulh => Some((Pair::Product { signed: true }, false)),
+        Op::Div => division(Size::Q, true, true),
+        Op::Divu => division(Size::Q, false, true),
+        Op::Rem => division(Size::Q, true, false),
+        Op::Remu => division(Size::Q, false, false),
+        Op::Divw => division(Size::D, true, true),
+        Op::Divuw => division(Size::D, false, true),
+        Op::Remw => division(Size::D, true, false),
+        Op::Remuw => division(Size::D, false, false),
+        _ => None,
+    }
+}
+
+fn same_sources(x: &Inst, y: &Inst, commutes: bool) -> bool {
+    (x.rs1, x.rs2) == (y.rs1, y.rs2) || (commutes && (x.rs1, x.rs2) == (y.rs2, y.rs1))
+}
+
+impl Emitter<'_> {
+    /// If a later step is the other half of `inst`, emits both and remembers to skip that step.
+    pub(crate) fn pair(&mut self, inst: &Inst, later: &[Step]) -> bool {
+        if inst.rd == 0 || self.is_skipped() {
+            return false;
+        }
+        let (pair, first_in_rax) = match half(inst.op) {
+            Some(half) => half,
+            // The lower half of a product goes with either upper half.
+            None if inst.op == Op::Mul => (Pair::Product { signed: false }, true),
+            None => return false,
+        };
+        let Some((distance, other, pair)) = partner(inst, pair, first_in_rax, later) else { return false };
+        for r in [inst.rs1, inst.rs2] {
+            self.settle(r);
+            self.full(r);
+        }
+        self.consume(inst);
+        self.define(inst.rd);
+        self.define(other.rd);
+        self.skip(distance);
+        let (in_rax, in_rdx) = if first_in_rax { (inst.rd, other.rd) } else { (other.rd, inst.rd) };
+        let (a, b) = (self.home(inst.rs1), self.home(inst.rs2));
+        match pair {
+            Pair::Product { signed: false } => {
+                self.load(Size::Q, D, a);
+                let b = self.rm(b);
+                let low = self.place.home(in_rax).unwrap_or(A);
+                let high = self.place.home(in_rdx).unwrap_or(D);
+                self.asm.mulx(high, low, b);
+                self.done(in_rax, low);
+                self.done(in_rdx, high);
+            }
+            Pair::Product { signed: true } => {
+                self.load(Size::Q, A, a);
+                let b = self.rm(b);
+                self.asm.unary(Unary::Imul, Size::Q, b);
+                self.done(in_rax, A);
+                self.done(in_rdx, D);
+            }
+            Pair::Division { size, signed } => {
+                self.divide_both(size, signed, inst.rs1, inst.rs2);
+                if size == Size::Q {
+                    self.done(in_rax, A);
+                    self.done(in_rdx, D);
+                } else {
+                    self.done_word(in_rax, A);
+                    self.done_word(in_rdx, D);
+                }
+            }
+        }
+        true
+    }
+
+    /// `add` or `sub` of a deferred carry or borrow (`sltu`): add or subtract with the carry flag.
+    pub(crate) fn with_carry(&mut self, inst: &Inst) -> bool {
+        let deferred = |e: &Self, r: u8| match e.lazy(r) {
+            Some(Lazy::Inst(def))
+                if def.op == Op::Sltu && homes_read(&def).all(|s| e.lazy(s).is_none()) && def.rs1 != 0 && def.rs2 != 0 =>
+            {
+                Some(def)
+            }
+            _ => None,
+        };
+        let (carry, other, op) = match inst.op {
+            Op::Add => match (deferred(self, inst.rs2), deferred(self, inst.rs1)) {
+                (Some(c), _) if inst.rs1 != inst.rs2 => (c, inst.rs1, Alu::Adc),
+                (None, Some(c)) => (c, inst.rs2, Alu::Adc),
+                _ => return false,
+            },
+            Op::Sub => match deferred(self, inst.rs2) {
+                Some(c) if inst.rs1 != inst.rs2 => (c, inst.rs1, Alu::Sbb),
+                _ => return false,
+            },
+            _ => return false,
+        };
+        // Nothing may be computed any more between the comparison and its use, nor may the
+        // registers compared be overwritten by what has to be computed first.
+        if matches!(self.lazy(other), Some(Lazy::Inst(_))) || self.flush_hits_any(inst.rd) {
+            return false;
+        }
+        let flags_ready = self.carry == Some((self.asm.pos(), carry.rs1, carry.rs2));
+        let src = self.value_of_settled(other);
+        self.consume(inst);
+        self.define(inst.rd);
+        if !flags_ready || self.carry != Some((self.asm.pos(), carry.rs1, carry.rs2)) {
+            let (a, b) = (self.full(carry.rs1), self.full(carry.rs2));
+            // sltu with two registers: never swapped
+            self.compare_values(Size::Q, a, b);
+        }
+        let dst = self.dst(inst.rd);
+        self.load(Size::Q, dst, src);
+        self.asm.alu_imm(op, Size::Q, dst, 0);
+        self.done(inst.rd, dst);
+        true
+    }
+
+    /// Whether the next step is the carry of the sum that `inst` computes.
+    pub(crate) fn carry_follows(&self, inst: &Inst) -> bool {
+        self.next.is_some_and(|n| n.op == Op::Sltu && n.rs1 == inst.rd && (n.rs2 == inst.rs1 || n.rs2 == inst.rs2))
+    }
+
+    /// The carry of a sum whose flags are still there: sets rd without comparing.
+    pub(crate) fn carry_from_flags(&mut self, rd: u8, rs1: u8, rs2: u8) -> bool {
+        if self.carry != Some((self.asm.pos(), rs1, rs2)) {
+            return false;
+        }
+        let dst = self.dst(rd);
+        self.asm.setcc(Cond::B, A);
+        self.asm.movzx(Size::B, dst, A);
+        self.done_sext(rd, dst);
+        true
+    }
+}
+
+/// The other half of `inst` in the steps that follow it directly (the branch-free part).
+fn partner(inst: &Inst, pair: Pair, first_in_rax: bool, later: &[Step]) -> Option<(usize, Inst, Pair)> {
+    let mut written = 1u32 << inst.rd;
+    let mut read = 0u32;
+    for (i, step) in later.iter().take(REACH).enumerate() {
+        let candidate = step.inst?;
+        let kind = match half(candidate.op) {
+            Some((kind, in_rax)) => {
+                let product = matches!((kind, pair), (Pair::Product { .. }, Pair::Product { .. }));
+                ((kind == pair || (product && inst.op == Op::Mul)) && in_rax != first_in_rax).then_some(kind)
+            }
+            None => (candidate.op == Op::Mul && matches!(pair, Pair::Product { .. }) && !first_in_rax).then_some(pair),
+        };
+        let sources = (1u32 << inst.rs1) | (1u32 << inst.rs2);
+        if let Some(kind) = kind
+            && same_sources(inst, &candidate, matches!(kind, Pair::Product { .. }))
+            && written & sources == 0
+            && candidate.rd != 0
+            && candidate.rd != inst.rd
+            && (written | read) & (1 << candidate.rd) == 0
+        {
+            return Some((i + 1, candidate, kind));
+        }
+        // Only straight code: at a side exit the other result would be there too early.
+        if step.has_side_exit() || crate::block::ends_block(&candidate) {
+            return None;
+        }
+        written |= 1 << candidate.rd;
+        let (a, b) = candidate.sources();
+        for r in [a, b].into_iter().flatten() {
+            read |= 1 << (r & 31);
+        }
+    }
+    None
+}
