@@ -1,2 +1,61 @@
-//! Work in progress.
+//! The runtime of a translated program: everything but the guest's code.
+//!
+//! It is linked to the object that the compiler writes
+//! (`ld -T x86-64.ld prog.o librt_nostd.a -o prog`), uses no libc, has no allocator, and starts at
+//! its own `_start`:
+//!
+//! 1. [`cpu`]: the processor has what the generated code needs; [`config`]: the environment;
+//! 2. [`signal`]: faults of the guest come as signals, on a stack of their own;
+//! 3. [`guest`]: the guest's memory, filled by the ABI (`hartlog_abi`);
+//! 4. [`recorder`] and [`ring`]: chunks in slots; [`drain`]: a thread that writes them to a file;
+//! 5. [`run`]: generated code, chunk ends, environment calls; [`interp`]: the instructions that
+//!    generated code cannot do;
+//! 6. [`fault`], [`report`]: what is said on standard error.
+//!
+//! # Environment
+//!
+//! The guest gets the program's arguments (its argv\[0\] is always `guest`), standard input,
+//! output and error. The environment is for the runtime:
+//!
+//! | variable | value |
+//! |---|---|
+//! | `HARTLOG_TRACE` | path of a file, pipe or device to which the trace is written |
+//! | `HARTLOG_CHUNK_STEPS` | retired instructions in a chunk, instead of what was compiled in |
+//! | `HARTLOG_STEPS` | retired instructions after which the run ends with status 200 |
+//! | `HARTLOG_RING` | slots of the ring, 1 to 32; 4 if not set, 2 for very large chunks |
+//! | `HARTLOG_STATS` | 1: a line of JSON on standard error at the end: `steps`, `interpreted` (steps of the fallback interpreter), `chunks`, `log_bytes`, `event_bytes`, `wall_ns` (of the run, without set-up and the end of the trace), `mips`, `status` |
+//! | `HARTLOG_QUIET` | 1: no warnings (memory that is not locked, unknown environment calls, …) |
+//! | `HARTLOG_GUEST_ENV` | environment of the guest: `NAME=VALUE`, with `;` between several |
+//!
+//! A value that a variable cannot have ends the program with status 203 before the guest starts.
+//! Other variables that start with `HARTLOG_` are warned of.
+//!
+//! # Exit status
+//!
+//! That of the guest; or one of [`hartlog_format::status::exit`], with a message on standard
+//! error. If the trace cannot be written, the guest stops at the end of a chunk; the chunks
+//! before are in the file.
 #![no_std]
+
+pub mod buffer;
+pub mod config;
+pub mod cpu;
+pub mod drain;
+pub mod fault;
+pub mod guest;
+pub mod interp;
+mod libcalls;
+pub mod program;
+pub mod recorder;
+pub mod report;
+pub mod ring;
+pub mod run;
+pub mod signal;
+pub mod start;
+pub mod sys;
+pub mod thread;
+
+/// Called by code that was compiled to unwind, of which there is none in the end: the linker asks
+/// for it all the same.
+#[unsafe(no_mangle)]
+extern "C" fn rust_eh_personality() {}

@@ -1,0 +1,135 @@
+//! Configuration by the environment; see the crate's page for the variables.
+
+use crate::report::{Failure, say};
+use core::ffi::CStr;
+use hartlog_format::layout::MAX_CHUNK_STEPS;
+
+/// Most slots of the ring.
+pub const MAX_SLOTS: u64 = 32;
+
+/// Most steps of a run. Step numbers stay far away from where they would overflow.
+const MAX_STEPS: u64 = 1 << 62;
+
+/// What the environment asks for.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Config {
+    /// `HARTLOG_TRACE`: path of the trace.
+    pub trace: Option<&'static CStr>,
+    /// `HARTLOG_CHUNK_STEPS`: retired instructions in a chunk.
+    pub chunk_steps: Option<u64>,
+    /// `HARTLOG_STEPS`: retired instructions after which the run ends.
+    pub steps: Option<u64>,
+    /// `HARTLOG_RING`: slots of the ring.
+    pub ring: Option<u64>,
+    /// `HARTLOG_STATS`: print figures at the end.
+    pub stats: bool,
+    /// `HARTLOG_QUIET`: no warnings.
+    pub quiet: bool,
+    /// `HARTLOG_GUEST_ENV`: the guest's environment, `;` between the strings.
+    guest_env: &'static [u8],
+}
+
+const PREFIX: &[u8] = b"HARTLOG_";
+const TRACE: &str = "HARTLOG_TRACE";
+const CHUNK_STEPS: &str = "HARTLOG_CHUNK_STEPS";
+const STEPS: &str = "HARTLOG_STEPS";
+const RING: &str = "HARTLOG_RING";
+const STATS: &str = "HARTLOG_STATS";
+const QUIET: &str = "HARTLOG_QUIET";
+const GUEST_ENV: &str = "HARTLOG_GUEST_ENV";
+
+impl Config {
+    /// Reads the variables among these strings of the environment.
+    ///
+    /// # Errors
+    /// [`Failure::Config`].
+    pub fn read(
+        environment: impl Iterator<Item = &'static CStr> + Clone,
+    ) -> Result<Config, Failure> {
+        let mut config = Config::default();
+        let mut unknown = None;
+        for string in environment {
+            let bytes = string.to_bytes();
+            let Some(at) = bytes.iter().position(|b| *b == b'=') else {
+                continue;
+            };
+            let (name, value) = (&bytes[..at], &bytes[at + 1..]);
+            if !name.starts_with(PREFIX) {
+                continue;
+            }
+            let is = |known: &str| name == known.as_bytes();
+            if is(TRACE) {
+                require(!value.is_empty(), TRACE, value, "a path")?;
+                config.trace = string.to_bytes_with_nul().get(at + 1..).and_then(|s| {
+                    // The string's own NUL is its only one.
+                    CStr::from_bytes_with_nul(s).ok()
+                });
+            } else if is(CHUNK_STEPS) {
+                let expected = "a number from 1 to 4294967296";
+                config.chunk_steps =
+                    Some(number(CHUNK_STEPS, value, 1, MAX_CHUNK_STEPS, expected)?);
+            } else if is(STEPS) {
+                let expected = "a number from 0 to 2^62";
+                config.steps = Some(number(STEPS, value, 0, MAX_STEPS, expected)?);
+            } else if is(RING) {
+                let expected = "a number from 1 to 32";
+                config.ring = Some(number(RING, value, 1, MAX_SLOTS, expected)?);
+            } else if is(STATS) {
+                config.stats = number(STATS, value, 0, 1, "0 or 1")? == 1;
+            } else if is(QUIET) {
+                config.quiet = number(QUIET, value, 0, 1, "0 or 1")? == 1;
+            } else if is(GUEST_ENV) {
+                let ok = strings(value).all(|s| s.iter().position(|b| *b == b'=') > Some(0));
+                require(ok, GUEST_ENV, value, "NAME=VALUE, with ; between several")?;
+                config.guest_env = value;
+            } else {
+                unknown = Some(name);
+            }
+        }
+        if let (Some(name), false) = (unknown, config.quiet) {
+            say!("warning: {} has no meaning", name.escape_ascii());
+        }
+        Ok(config)
+    }
+
+    /// The guest's environment.
+    pub fn guest_env(&self) -> impl Iterator<Item = &'static [u8]> + Clone + use<> {
+        strings(self.guest_env)
+    }
+}
+
+fn strings(list: &'static [u8]) -> impl Iterator<Item = &'static [u8]> + Clone {
+    list.split(|b| *b == b';').filter(|s| !s.is_empty())
+}
+
+fn require(
+    ok: bool,
+    name: &'static str,
+    value: &'static [u8],
+    expected: &'static str,
+) -> Result<(), Failure> {
+    if ok {
+        Ok(())
+    } else {
+        Err(Failure::Config {
+            name,
+            value,
+            expected,
+        })
+    }
+}
+
+fn number(
+    name: &'static str,
+    value: &'static [u8],
+    least: u64,
+    most: u64,
+    expected: &'static str,
+) -> Result<u64, Failure> {
+    // `parse` takes a sign too.
+    let digits = value.iter().all(u8::is_ascii_digit);
+    let parsed = str::from_utf8(value).ok().and_then(|s| s.parse().ok());
+    let in_range = parsed.filter(|n| digits && (least..=most).contains(n));
+    require(in_range.is_some(), name, value, expected)?;
+    Ok(in_range.unwrap_or(least))
+}
