@@ -98,7 +98,10 @@ impl Emitter<'_> {
     pub(crate) fn with_carry(&mut self, inst: &Inst) -> bool {
         let deferred = |e: &Self, r: u8| match e.lazy(r) {
             Some(Lazy::Inst(def))
-                if def.op == Op::Sltu && homes_read(&def).all(|s| e.lazy(s).is_none()) && def.rs1 != 0 && def.rs2 != 0 =>
+                if def.op == Op::Sltu
+                    && homes_read(&def).all(|s| s == r || e.lazy(s).is_none())
+                    && def.rs1 != 0
+                    && def.rs2 != 0 =>
             {
                 Some(def)
             }
