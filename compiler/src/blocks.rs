@@ -34,7 +34,10 @@ pub fn form(text: &Text, leaders: Leaders) -> Vec<Block> {
     let mut blocks = Vec::new();
     for index in 0..text.instructions.len() {
         if former.leaders.contains(index) {
-            blocks.push(former.block(index));
+            let block = former.block(index);
+            if !block.is_empty() {
+                blocks.push(block);
+            }
         }
     }
     blocks
@@ -119,8 +122,11 @@ impl Former<'_> {
         steps
     }
 
+    /// The step at an index. Bytes that the sweep did not take for an instruction end a block and
+    /// start none: the runtime decodes what is there, should control get there after all (it may
+    /// be an instruction that runs over a symbol).
     fn step(&self, index: usize) -> Option<Step> {
-        let instruction = self.text.instructions.get(index)?;
+        let instruction = self.text.instructions.get(index).filter(|i| i.inst.is_some())?;
         Some(Step { pc: u64::from(instruction.pc), inst: instruction.inst, follow: Follow::Fall })
     }
 
