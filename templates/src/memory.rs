@@ -216,11 +216,15 @@ impl Emitter<'_> {
                 A
             }
         };
+        self.check_alignment(base, width);
+        Mem { base: Some(base), index: None, disp: 0, narrow: true }
+    }
+
+    fn check_alignment(&mut self, base: Gpr, width: Width) {
         self.asm.test_imm(Size::D, base, width.bytes() as i32 - 1);
         let aligned = self.asm.jcc_short(Cond::E);
         self.trap();
         self.asm.close_short(aligned);
-        Mem { base: Some(base), index: None, disp: 0, narrow: true }
     }
 
     /// The value that an atomic reads, into rdx.
@@ -265,10 +269,11 @@ impl Emitter<'_> {
     fn store_conditional(&mut self, inst: Inst, width: Width) {
         self.settle_all();
         self.consume(&inst);
-        let mem = self.atomic_address(&inst, width);
-        if let Some(base) = mem.base {
-            self.asm.mov(Size::D, A, base);
-        }
+        // All 64 bits are compared. Reservations are inside the window, so a store is, too, and
+        // without a store the address does not matter.
+        let address = self.full(inst.rs1);
+        self.load(Size::Q, A, address);
+        self.check_alignment(A, width);
         let value = self.reg_full(inst.rs2, D);
         self.asm.alu(Alu::Cmp, Size::Q, A, field(offset::RESERVATION));
         self.asm.store_imm(Size::Q, field(offset::RESERVATION), -1);
