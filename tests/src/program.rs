@@ -1,0 +1,71 @@
+//! A program translated for a register placement of the test's choice.
+
+use crate::elf::Image;
+use compiler::codegen::{self, Code};
+pub use compiler::Mode;
+use compiler::{Options, blocks, code, discover, listing};
+use hartlog_elf::Elf;
+
+/// How a program is translated.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Setup {
+    /// Fast, trace or replay.
+    pub mode: Mode,
+    /// Generated code checks that addresses fit 32 bits.
+    pub checked: bool,
+    /// Guest registers, the first ones get host registers.
+    pub order: Vec<u8>,
+}
+
+impl Default for Setup {
+    fn default() -> Setup {
+        Setup { mode: Mode::Trace, checked: false, order: (1..32).collect() }
+    }
+}
+
+/// A translated program.
+#[derive(Debug)]
+pub struct Program {
+    /// The loaded executable.
+    pub elf: Elf,
+    /// Its host code.
+    pub code: Code,
+    /// What it was translated for.
+    pub setup: Setup,
+}
+
+impl Program {
+    /// Translates an executable.
+    ///
+    /// # Panics
+    /// If it cannot be loaded or decoded: the tests that come here make only valid ones.
+    pub fn new(image: &Image, setup: Setup) -> Program {
+        let elf = match Elf::parse(image.build()) {
+            Ok(elf) => elf,
+            Err(e) => panic!("the test's executable does not load: {e}"),
+        };
+        let options = Options {
+            mode: setup.mode,
+            checked_addresses: setup.checked,
+            listing: true,
+            ..Options::default()
+        };
+        let text = match code::decode_text(&elf) {
+            Ok((text, _)) => text,
+            Err(e) => panic!("the test's executable does not decode: {e}"),
+        };
+        let leaders = discover::leaders(&elf, &text);
+        let formed = blocks::form(&text, leaders);
+        let code = codegen::generate(&elf, &text, &formed, &setup.order, &options);
+        Program { elf, code, setup }
+    }
+
+    /// Guest instructions with their host code.
+    pub fn listing(&self) -> String {
+        let mut out = Vec::new();
+        match listing::write(&self.elf, &self.code, &mut out) {
+            Ok(()) => String::from_utf8_lossy(&out).into_owned(),
+            Err(e) => format!("(no listing: {e})"),
+        }
+    }
+}

@@ -1,0 +1,81 @@
+//! Random programs: generated code against the interpreter, after every chunk: registers, pc,
+//! reservation, steps, read log, memory.
+//!
+//! `HARTLOG_CASES` is the number of programs (default 1,500), `HARTLOG_SEED` a program to run
+//! alone.
+
+use quickcheck::{Arbitrary, Gen, QuickCheck, Testable};
+use std::fmt;
+use tests::lockstep::compare;
+use tests::program::{Mode, Program};
+use tests::random::Rng;
+use tests::reference::{Region, Stop};
+use tests::sample::Sample;
+
+/// Steps after which a program is cut off.
+const LIMIT: u64 = 600;
+
+/// Printed as it is.
+struct Failure(String);
+
+impl fmt::Debug for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "\n{}", self.0)
+    }
+}
+
+fn cases(default: u64) -> u64 {
+    std::env::var("HARTLOG_CASES").ok().and_then(|n| n.parse().ok()).unwrap_or(default)
+}
+
+fn check(what: &str, program: &Program, memory: &[Region], sample: &Sample, budgets: &[u64]) -> Result<Stop, Failure> {
+    compare(program, memory, &sample.hart(), budgets, LIMIT).map_err(|difference| {
+        Failure(format!("{what}, chunks of {budgets:?}: {difference}{}", program.listing()))
+    })
+}
+
+/// Everything about one program.
+fn equal(sample: &Sample) -> Result<(), Failure> {
+    let image = sample.image();
+    let memory = Sample::memory(&image);
+    let mut rng = Rng::new(sample.seed ^ 1);
+    let mixed: Vec<u64> = (0..16).map(|_| 1 + rng.below(40)).collect();
+    for (mode, checked) in [(Mode::Trace, false), (Mode::Fast, false), (Mode::Trace, true)] {
+        let program = sample.translate(&image, mode, checked);
+        let what = format!("{mode:?}, checked {checked}");
+        for budgets in [&[1][..], &[1 << 18], &mixed, &[2 + rng.below(7)], &[100]] {
+            check(&what, &program, &memory, sample, budgets)?;
+        }
+    }
+    Ok(())
+}
+
+fn quickcheck(test: impl Testable) {
+    QuickCheck::new().rng(Gen::new(60)).tests(cases(1500)).quickcheck(test);
+}
+
+#[test]
+fn random_programs_run_as_interpreted() {
+    if let Some(seed) = std::env::var("HARTLOG_SEED").ok().and_then(|n| u64::from_str_radix(&n, 16).ok()) {
+        let size = std::env::var("HARTLOG_SIZE").ok().and_then(|n| n.parse().ok()).unwrap_or(30);
+        if let Err(failure) = minimal(Sample::new(seed, size), &equal) {
+            panic!("{failure:?}");
+        }
+        return;
+    }
+    quickcheck(equal_sample as fn(Sample) -> Result<(), Failure>);
+}
+
+fn equal_sample(sample: Sample) -> Result<(), Failure> {
+    equal(&sample)
+}
+
+/// The smallest failing sample that shrinking finds, with its failure.
+fn minimal(sample: Sample, test: &dyn Fn(&Sample) -> Result<(), Failure>) -> Result<(), Failure> {
+    let Err(mut failure) = test(&sample) else { return Ok(()) };
+    let mut smallest = sample;
+    while let Some((sample, found)) = smallest.shrink().find_map(|s| test(&s).err().map(|f| (s, f))) {
+        (smallest, failure) = (sample, found);
+    }
+    Err(Failure(format!("{smallest:?}{}", failure.0)))
+}
