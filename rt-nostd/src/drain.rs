@@ -54,8 +54,8 @@ pub struct Drain {
 }
 
 /// Writes all parts. Some are cut off at their start when only a part of them was written.
-fn write_all(fd: i32, parts: &mut [IoVec]) -> Result<(), Errno> {
-    while parts.iter().any(|p| p.len != 0) {
+fn write_all(fd: i32, parts: &mut [IoVec<'_>]) -> Result<(), Errno> {
+    while parts.iter().any(|p| p.len() != 0) {
         let mut done = match sys::writev(fd, parts) {
             Ok(0) => return Err(Errno::EIO),
             Ok(n) => n,
@@ -67,20 +67,12 @@ fn write_all(fd: i32, parts: &mut [IoVec]) -> Result<(), Errno> {
             Err(error) => return Err(error),
         };
         for part in parts.iter_mut() {
-            let n = done.min(part.len);
-            part.addr += n;
-            part.len -= n;
+            let n = done.min(part.len());
+            part.advance(n);
             done -= n;
         }
     }
     Ok(())
-}
-
-fn part(bytes: &[u8]) -> IoVec {
-    IoVec {
-        addr: bytes.as_ptr().expose_provenance(),
-        len: bytes.len(),
-    }
 }
 
 impl Drain {
@@ -125,14 +117,15 @@ impl Drain {
             reserved: [0; 32],
         };
         let header_checksum = header_checksum(&header, args);
+        let checksum = header_checksum.to_le_bytes();
         let padding = pad8(args.len() as u64) as usize - args.len();
         let mut parts = [
-            part(header.as_bytes()),
-            part(args),
-            part(&[0; 8][..padding]),
-            part(&header_checksum.to_le_bytes()),
+            IoVec::new(header.as_bytes()),
+            IoVec::new(args),
+            IoVec::new(&[0; 8][..padding]),
+            IoVec::new(&checksum),
         ];
-        let start = parts.iter().map(|p| p.len as u64).sum();
+        let start = parts.iter().map(|p| p.len() as u64).sum();
         let fd = sys::create(path).map_err(failed)?;
         write_all(fd, &mut parts).map_err(failed)?;
 
@@ -210,9 +203,12 @@ impl Drain {
             footer_offset: shared.end.load(Ordering::Acquire).into(),
             magic: TAIL_MAGIC,
         };
-        write_all(shared.fd, &mut [part(covered), part(tail.as_bytes())])
-            .map_err(|errno| shared.fail(errno))
-            .map_err(|()| self.failure())
+        write_all(
+            shared.fd,
+            &mut [IoVec::new(covered), IoVec::new(tail.as_bytes())],
+        )
+        .map_err(|errno| shared.fail(errno))
+        .map_err(|()| self.failure())
     }
 }
 
@@ -270,8 +266,12 @@ extern "C" fn run_drain(shared: usize) -> ! {
                 )
             };
             header.checksum = chunk_checksum(header, &log[..log_len as usize], events).into();
-            let mut parts = [part(header.as_bytes()), part(log), part(events)];
-            let size: u64 = parts.iter().map(|p| p.len as u64).sum();
+            let mut parts = [
+                IoVec::new(header.as_bytes()),
+                IoVec::new(log),
+                IoVec::new(events),
+            ];
+            let size: u64 = parts.iter().map(|p| p.len() as u64).sum();
             let written = write_all(shared.fd, &mut parts);
             // Without room for the footer the trace ends here too.
             match written.and_then(|()| footer.extend(&offset.to_le_bytes()).map_err(no_room)) {

@@ -3,6 +3,7 @@
 use core::arch::asm;
 use core::ffi::CStr;
 use core::fmt;
+use core::marker::PhantomData;
 use core::sync::atomic::AtomicU32;
 
 /// Numbers (`asm/unistd_64.h`).
@@ -153,18 +154,40 @@ pub fn write(fd: i32, addr: usize, len: usize) -> Result<usize, Errno> {
 /// A part of a [`writev`].
 #[derive(Clone, Copy)]
 #[repr(C)]
-pub struct IoVec {
-    /// Address of the first byte.
-    pub addr: usize,
-    /// Bytes.
-    pub len: usize,
+pub struct IoVec<'a> {
+    addr: usize,
+    len: usize,
+    bytes: PhantomData<&'a [u8]>,
+}
+
+impl<'a> IoVec<'a> {
+    /// All of these bytes.
+    pub fn new(bytes: &'a [u8]) -> IoVec<'a> {
+        IoVec {
+            addr: bytes.as_ptr().expose_provenance(),
+            len: bytes.len(),
+            bytes: PhantomData,
+        }
+    }
+
+    /// Bytes that are left.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Leaves out the first `n` bytes, at most all.
+    pub fn advance(&mut self, n: usize) {
+        let n = n.min(self.len);
+        self.addr += n;
+        self.len -= n;
+    }
 }
 
 /// Writes the parts one after another.
 ///
 /// # Errors
 /// That of `writev`.
-pub fn writev(fd: i32, parts: &[IoVec]) -> Result<usize, Errno> {
+pub fn writev(fd: i32, parts: &[IoVec<'_>]) -> Result<usize, Errno> {
     let args = [fd as usize, parts.as_ptr().addr(), parts.len(), 0, 0, 0];
     // SAFETY: the kernel only reads, and refuses what is not mapped.
     unsafe { call(number::WRITEV, args) }
