@@ -19,6 +19,8 @@ pub struct Native<'p> {
     pub machine: Machine,
     /// Steps retired.
     pub steps: u64,
+    /// How often generated code was entered and did something.
+    pub entered: u64,
 }
 
 /// Generated code did something that it never may.
@@ -32,7 +34,7 @@ impl<'p> Native<'p> {
     /// What the kernel reports.
     pub fn new(program: &'p Program, memory: &[Region], max_steps: u64) -> io::Result<Native<'p>> {
         let machine = Machine::new(program, memory, max_steps)?;
-        Ok(Native { program, machine, steps: 0 })
+        Ok(Native { program, machine, steps: 0, entered: 0 })
     }
 
     /// Sets the hart's state; `steps` were retired before.
@@ -79,7 +81,10 @@ impl<'p> Native<'p> {
             }
             let mut at_block = false;
             if let Some(host) = self.machine.entry(pc) {
-                match self.machine.enter(host) {
+                let exit = self.machine.enter(host);
+                let done = self.machine.state().budget != budget || matches!(exit, Exit::Fault(_));
+                self.entered += u64::from(done);
+                match exit {
                     Exit::ChunkEnd => at_block = true,
                     Exit::Jump => {}
                     Exit::Ecall => {
