@@ -6,7 +6,7 @@
 use compiler::Mode;
 use crate::native::{Exit, Machine, Signal};
 use crate::program::Program;
-use crate::reference::{Fault, Reference, Region, Stop, environment_call, interpret};
+use crate::reference::{Fault, Reference, Region, Stop, environment_call, interpret, replay};
 use hartlog_format::status::FaultKind;
 use hartlog_isa::{ABI_NAMES, Effect, Hart, Op, Outcome, decode_at};
 use std::fmt;
@@ -21,6 +21,10 @@ pub struct Native<'p> {
     pub steps: u64,
     /// How often generated code was entered and did something.
     pub entered: u64,
+    /// Steps that were interpreted.
+    pub interpreted: u64,
+    /// Replay: bytes of the chunk's log.
+    log_len: usize,
 }
 
 /// Generated code did something that it never may.
@@ -33,8 +37,10 @@ impl<'p> Native<'p> {
     /// # Errors
     /// What the kernel reports.
     pub fn new(program: &'p Program, memory: &[Region], max_steps: u64) -> io::Result<Native<'p>> {
+        // Replay accesses no memory: the guest's is not even there.
+        let memory = if program.setup.mode == Mode::Replay { &[] } else { memory };
         let machine = Machine::new(program, memory, max_steps)?;
-        Ok(Native { program, machine, steps: 0, entered: 0 })
+        Ok(Native { program, machine, steps: 0, entered: 0, interpreted: 0, log_len: 0 })
     }
 
     /// Sets the hart's state; `steps` were retired before.
@@ -60,6 +66,24 @@ impl<'p> Native<'p> {
     /// [`Defect`].
     pub fn chunk(&mut self, budget: u64) -> Result<Stop, Defect> {
         self.machine.clear_log();
+        self.go(budget)
+    }
+
+    /// Re-executes a chunk of so many steps with the values that it logged.
+    ///
+    /// # Errors
+    /// [`Defect`].
+    pub fn replay(&mut self, budget: u64, log: &[u8]) -> Result<Stop, Defect> {
+        self.machine.set_log(log);
+        self.log_len = log.len();
+        let stop = self.go(budget)?;
+        match self.machine.state().log.wrapping_sub(self.machine.log_start()) {
+            taken if taken == log.len() as u64 => Ok(stop),
+            taken => Err(Defect(format!("{taken} bytes of the log read, not {}", log.len()))),
+        }
+    }
+
+    fn go(&mut self, budget: u64) -> Result<Stop, Defect> {
         let end = self.steps + budget;
         let state = self.machine.state();
         state.budget = budget as i64;
@@ -119,15 +143,25 @@ impl<'p> Native<'p> {
     fn interpret(&mut self, end: u64) -> Option<Stop> {
         let mut hart = self.hart();
         let steps = end - self.machine.state().budget as u64;
-        let mut log = Vec::new();
-        let outcome = interpret(&self.program.elf, &mut hart, &mut self.machine, &mut log, steps);
-        self.machine.append_log(&log);
+        let elf = &self.program.elf;
+        let outcome = if self.program.setup.mode == Mode::Replay {
+            replay(elf, &mut hart, self.machine.unread(self.log_len), steps).map(|(outcome, taken)| {
+                self.machine.skip_log(taken);
+                outcome
+            })
+        } else {
+            let mut log = Vec::new();
+            let outcome = interpret(elf, &mut hart, &mut self.machine, &mut log, steps);
+            self.machine.append_log(&log);
+            outcome
+        };
         let state = self.machine.state();
         (state.x, state.pc, state.reservation) = (hart.x, hart.pc, hart.reservation);
         match outcome {
             Err(fault) => return Some(Stop::Fault(fault)),
             Ok(outcome) => {
                 state.budget -= 1;
+                self.interpreted += 1;
                 if outcome == Outcome::Ecall {
                     return environment_call(&mut state.x).map(Stop::Exit);
                 }
@@ -203,7 +237,16 @@ impl fmt::Display for Difference {
 /// # Errors
 /// What differs.
 pub fn chunk(native: &mut Native<'_>, reference: &mut Reference<'_>, budget: u64) -> Result<Stop, String> {
+    let before = reference.steps;
     let wanted = reference.chunk(budget);
+    if native.program.setup.mode == Mode::Replay {
+        // A chunk says how many of its steps retired; what ended it is for the interpreter.
+        let found = native.replay(reference.steps - before, &reference.log).map_err(|defect| defect.0)?;
+        if !matches!(found, Stop::Budget | Stop::Exit(_)) {
+            return Err(format!("stopped with {found:x?} in replay"));
+        }
+        return same_hart(native, reference).map(|()| wanted);
+    }
     if let Stop::Fault(Fault { kind: FaultKind::LoadAccess | FaultKind::StoreAccess, value, .. }) = wanted
         && value > u64::from(u32::MAX)
         && !native.program.setup.checked
@@ -228,6 +271,10 @@ pub fn chunk(native: &mut Native<'_>, reference: &mut Reference<'_>, budget: u64
     if matches!(wanted, Stop::Fault(_)) {
         return Ok(wanted);
     }
+    same_hart(native, reference).map(|()| wanted)
+}
+
+fn same_hart(native: &mut Native<'_>, reference: &Reference<'_>) -> Result<(), String> {
     let (a, b) = (native.hart(), &reference.hart);
     for r in 0..32 {
         if a.x[r] != b.x[r] {
@@ -240,7 +287,7 @@ pub fn chunk(native: &mut Native<'_>, reference: &mut Reference<'_>, budget: u64
     if a.reservation != b.reservation {
         return Err(format!("reservation = {:#x}, expected {:#x}", a.reservation, b.reservation));
     }
-    Ok(wanted)
+    Ok(())
 }
 
 /// Equal, but for the address where generated code cannot know it.

@@ -432,6 +432,11 @@ impl Machine {
         (host != self.no_entry).then_some(host)
     }
 
+    /// Address of the log.
+    pub fn log_start(&self) -> u64 {
+        self.log.address()
+    }
+
     /// Starts the log afresh.
     pub fn clear_log(&mut self) {
         let start = self.log.address();
@@ -442,6 +447,27 @@ impl Machine {
     pub fn log(&mut self) -> &[u8] {
         let len = self.state().log.wrapping_sub(self.log.address()) as usize;
         self.log.bytes().get(..len).unwrap_or_default()
+    }
+
+    /// Starts the log afresh, with what a run has logged, to be read by code in replay mode.
+    pub fn set_log(&mut self, bytes: &[u8]) {
+        self.clear_log();
+        // Reads beyond the end must not find what another run left there.
+        let place = self.log.bytes_mut();
+        let spare = place.len().min(bytes.len() + 4096);
+        place[..spare].fill(0xa5);
+        place[..bytes.len()].copy_from_slice(bytes);
+    }
+
+    /// Replay: what is not yet read of a log of so many bytes.
+    pub fn unread(&mut self, len: usize) -> &[u8] {
+        let at = self.state().log.wrapping_sub(self.log.address()) as usize;
+        self.log.bytes().get(at..len).unwrap_or_default()
+    }
+
+    /// Replay: so many bytes were read outside generated code.
+    pub fn skip_log(&mut self, bytes: usize) {
+        self.state().log += bytes as u64;
     }
 
     /// Appends to the log what was read outside generated code.

@@ -123,22 +123,65 @@ pub fn interpret<M: GuestMemory>(
     log: &mut Vec<u8>,
     steps: u64,
 ) -> Result<Outcome, Fault> {
+    let logged = log.len();
+    let outcome = execute_at(elf, hart, &mut Bus { memory, log, steps });
+    if outcome.is_err() {
+        log.truncate(logged);
+    }
+    outcome
+}
+
+/// Executes the instruction at the hart's pc with the values that a run logged. Returns how many
+/// bytes of the log that took.
+///
+/// # Errors
+/// [`Fault`]; its access is meaningless where the log is too short.
+pub fn replay(elf: &Elf, hart: &mut Hart, log: &[u8], steps: u64) -> Result<(Outcome, usize), Fault> {
+    let mut port = Logged { log, taken: 0, steps };
+    let outcome = execute_at(elf, hart, &mut port)?;
+    Ok((outcome, port.taken))
+}
+
+fn execute_at<P: Port<Fault = Access>>(elf: &Elf, hart: &mut Hart, port: &mut P) -> Result<Outcome, Fault> {
     let pc = hart.pc;
     let fault = |kind, value| Fault { kind, pc, value };
     let Some(bytes) = elf.code_at(pc) else { return Err(fault(FaultKind::FetchAccess, 0)) };
     let Ok(inst) = decode_at(bytes) else { return Err(fault(FaultKind::Illegal, 0)) };
-    let logged = log.len();
-    let mut bus = Bus { memory, log, steps };
-    execute(hart, &inst, &mut bus).map_err(|trap| {
-        log.truncate(logged);
-        match trap {
-            Trap::Illegal => fault(FaultKind::Illegal, 0),
-            Trap::Breakpoint => fault(FaultKind::Breakpoint, 0),
-            Trap::Misaligned { addr } => fault(FaultKind::MisalignedAtomic, addr),
-            Trap::Memory(Access { addr, store: false }) => fault(FaultKind::LoadAccess, addr),
-            Trap::Memory(Access { addr, store: true }) => fault(FaultKind::StoreAccess, addr),
-        }
+    execute(hart, &inst, port).map_err(|trap| match trap {
+        Trap::Illegal => fault(FaultKind::Illegal, 0),
+        Trap::Breakpoint => fault(FaultKind::Breakpoint, 0),
+        Trap::Misaligned { addr } => fault(FaultKind::MisalignedAtomic, addr),
+        Trap::Memory(Access { addr, store: false }) => fault(FaultKind::LoadAccess, addr),
+        Trap::Memory(Access { addr, store: true }) => fault(FaultKind::StoreAccess, addr),
     })
+}
+
+/// A log as the semantics see it: loads come from it, stores go nowhere.
+struct Logged<'a> {
+    log: &'a [u8],
+    taken: usize,
+    steps: u64,
+}
+
+impl Port for Logged<'_> {
+    type Fault = Access;
+
+    fn load(&mut self, addr: u64, width: Width) -> Result<u64, Access> {
+        let len = width.bytes() as usize;
+        let bytes = self.log.get(self.taken..self.taken + len).ok_or(Access { addr, store: false })?;
+        self.taken += len;
+        let mut value = [0; 8];
+        value[..len].copy_from_slice(bytes);
+        Ok(u64::from_le_bytes(value))
+    }
+
+    fn store(&mut self, _: u64, _: Width, _: u64) -> Result<(), Access> {
+        Ok(())
+    }
+
+    fn steps(&mut self) -> u64 {
+        self.steps
+    }
 }
 
 /// Performs the environment call of a hart that is already behind its `ecall`: exit, or something

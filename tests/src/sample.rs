@@ -38,6 +38,10 @@ pub const BASE_DATA: u8 = 8;
 pub const BASE_HIGH: u8 = 2;
 /// See [`BASE_DATA`].
 pub const BASE_TABLE: u8 = 9;
+/// Likewise: an odd address in [`DATA`].
+pub const BASE_ODD: u8 = 3;
+/// Likewise: three bytes in front of the end of what is mapped, and of a page that is read-only.
+pub const BASE_BAD: u8 = 4;
 /// Loop counter, likewise.
 pub const COUNTER: u8 = 18;
 
@@ -229,9 +233,16 @@ impl Sample {
     pub fn hart(&self) -> Hart {
         let mut x = self.x;
         x[0] = 0;
+        // Somewhere to return to.
+        let addresses = self.assemble().addresses;
+        for (r, pointer) in [1, 5].into_iter().zip(self.pointers) {
+            x[r] = addresses[usize::from(pointer).min(self.items.len())];
+        }
         x[usize::from(BASE_DATA)] = DATA + DATA_SIZE / 2;
         x[usize::from(BASE_HIGH)] = HIGH + DATA_SIZE / 2;
         x[usize::from(BASE_TABLE)] = TABLE;
+        x[usize::from(BASE_ODD)] = DATA + 0x801;
+        x[usize::from(BASE_BAD)] = TABLE + PAGE - 3;
         Hart { x, pc: CODE, reservation: NO_RESERVATION }
     }
 

@@ -40,7 +40,7 @@ fn equal(sample: &Sample) -> Result<(), Failure> {
     let memory = Sample::memory(&image);
     let mut rng = Rng::new(sample.seed ^ 1);
     let mixed: Vec<u64> = (0..16).map(|_| 1 + rng.below(40)).collect();
-    for (mode, checked) in [(Mode::Trace, false), (Mode::Fast, false), (Mode::Trace, true)] {
+    for (mode, checked) in [(Mode::Trace, false), (Mode::Fast, false), (Mode::Replay, false), (Mode::Trace, true)] {
         let program = sample.translate(&image, mode, checked);
         let what = format!("{mode:?}, checked {checked}");
         for budgets in [&[1][..], &[1 << 18], &mixed, &[2 + rng.below(7)], &[100]] {
