@@ -125,6 +125,7 @@ pub struct Recorder {
     ticket: Ticket,
     /// Number of the chunk that is open, or of the next.
     chunk: u64,
+    /// The slot is the producer's.
     is_open: bool,
     events_len: u64,
     /// Bit per slot: it was used before.
@@ -175,6 +176,7 @@ impl Recorder {
         if let Some(drain) = &self.drain {
             let control = self.ring.control();
             control.acquire(self.ticket, &Futex);
+            self.is_open = true;
             if control.stop.is_raised() {
                 return Err(drain.failure());
             }

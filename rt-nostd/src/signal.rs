@@ -136,11 +136,12 @@ extern "C" fn handler(signal: i32, info: usize, context: usize) {
             &mut *with_exposed_provenance_mut::<u64>(context + offset::RIP),
         )
     };
-    // Positive codes come from the kernel; others were sent by somebody.
+    if code <= 0 {
+        say!("killed by signal {signal}, which another process has sent");
+        sys::exit(128 + signal as u8);
+    }
     let site = match Program::get() {
-        Ok(program) if code > 0 && signal != SIGFPE => {
-            program.site(*rip).map(|site| (program, site))
-        }
+        Ok(program) if signal != SIGFPE => program.site(*rip).map(|site| (program, site)),
         _ => None,
     };
     let Some((program, site)) = site else {
