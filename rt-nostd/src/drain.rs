@@ -55,7 +55,7 @@ pub struct Drain {
 
 /// Writes all parts. Some are cut off at their start when only a part of them was written.
 fn write_all(fd: i32, parts: &mut [IoVec<'_>]) -> Result<(), Errno> {
-    while parts.iter().any(|p| p.len() != 0) {
+    while parts.iter().any(|p| p.left() != 0) {
         let mut done = match sys::writev(fd, parts) {
             Ok(0) => return Err(Errno::EIO),
             Ok(n) => n,
@@ -67,7 +67,7 @@ fn write_all(fd: i32, parts: &mut [IoVec<'_>]) -> Result<(), Errno> {
             Err(error) => return Err(error),
         };
         for part in parts.iter_mut() {
-            let n = done.min(part.len());
+            let n = done.min(part.left());
             part.advance(n);
             done -= n;
         }
@@ -125,7 +125,7 @@ impl Drain {
             IoVec::new(&[0; 8][..padding]),
             IoVec::new(&checksum),
         ];
-        let start = parts.iter().map(|p| p.len() as u64).sum();
+        let start = parts.iter().map(|p| p.left() as u64).sum();
         let fd = sys::create(path).map_err(failed)?;
         write_all(fd, &mut parts).map_err(failed)?;
 
@@ -271,7 +271,7 @@ extern "C" fn run_drain(shared: usize) -> ! {
                 IoVec::new(log),
                 IoVec::new(events),
             ];
-            let size: u64 = parts.iter().map(|p| p.len() as u64).sum();
+            let size: u64 = parts.iter().map(|p| p.left() as u64).sum();
             let written = write_all(shared.fd, &mut parts);
             // Without room for the footer the trace ends here too.
             match written.and_then(|()| footer.extend(&offset.to_le_bytes()).map_err(no_room)) {

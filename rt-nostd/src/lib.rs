@@ -4,13 +4,13 @@
 //! (`ld -T x86-64.ld prog.o librt_nostd.a -o prog`), uses no libc, has no allocator, and starts at
 //! its own `_start`:
 //!
-//! 1. [`cpu`]: the processor has what the generated code needs; [`config`]: the environment;
-//! 2. [`signal`]: faults of the guest come as signals, on a stack of their own;
-//! 3. [`guest`]: the guest's memory, filled by the ABI (`hartlog_abi`);
-//! 4. [`recorder`] and [`ring`]: chunks in slots; [`drain`]: a thread that writes them to a file;
-//! 5. [`run`]: generated code, chunk ends, environment calls; [`interp`]: the instructions that
+//! 1. `cpu`: the processor has what the generated code needs; `config`: the environment;
+//! 2. `signal`: faults of the guest come as signals, on a stack of their own;
+//! 3. `guest`: the guest's memory, filled by the ABI (`hartlog_abi`);
+//! 4. `recorder` and `ring`: chunks in slots; `drain`: a thread that writes them to a file;
+//! 5. `run`: generated code, chunk ends, environment calls; `interp`: the instructions that
 //!    generated code cannot do;
-//! 6. [`fault`], [`report`]: what is said on standard error.
+//! 6. `fault`, `report`: what is said on standard error.
 //!
 //! # Environment
 //!
@@ -37,23 +37,23 @@
 //! before are in the file.
 #![no_std]
 
-pub mod buffer;
-pub mod config;
-pub mod cpu;
-pub mod drain;
-pub mod fault;
-pub mod guest;
-pub mod interp;
+mod buffer;
+mod config;
+mod cpu;
+mod drain;
+mod fault;
+mod guest;
+mod interp;
 mod libcalls;
-pub mod program;
-pub mod recorder;
-pub mod report;
-pub mod ring;
-pub mod run;
-pub mod signal;
-pub mod start;
-pub mod sys;
-pub mod thread;
+mod program;
+mod recorder;
+mod report;
+mod ring;
+mod run;
+mod signal;
+mod start;
+mod sys;
+mod thread;
 
 /// Called by code that was compiled to unwind, of which there is none in the end: the linker asks
 /// for it all the same.

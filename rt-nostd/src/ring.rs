@@ -145,9 +145,7 @@ pub struct Geometry {
     pub slots: u64,
     /// From a slot to the next.
     pub stride: u64,
-    /// Log area.
-    pub log_capacity: u64,
-    /// From the start of a slot to its event area.
+    /// From the start of a slot to its event area, which follows the log.
     pub events_offset: u64,
     /// Event area.
     pub events_capacity: u64,
@@ -183,7 +181,6 @@ impl Geometry {
         Geometry {
             slots: slots.unwrap_or(default),
             stride,
-            log_capacity,
             events_offset,
             events_capacity,
         }

@@ -171,7 +171,7 @@ impl<'a> IoVec<'a> {
     }
 
     /// Bytes that are left.
-    pub fn len(&self) -> usize {
+    pub fn left(&self) -> usize {
         self.len
     }
 
