@@ -141,7 +141,7 @@ pub struct Recorder {
 impl Recorder {
     /// A recorder without chunk. Without a drain, sealed chunks go nowhere.
     pub fn new(ring: Ring, drain: Option<Drain>, quiet: bool) -> Recorder {
-        Recorder {
+        let mut recorder = Recorder {
             ring,
             ticket: Control::ticket(&ring.geometry, 0),
             chunk: 0,
@@ -152,7 +152,9 @@ impl Recorder {
             drain,
             log_bytes: 0,
             event_bytes: 0,
-        }
+        };
+        recorder.prepare();
+        recorder
     }
 
     /// Chunks that were sealed.
