@@ -90,7 +90,8 @@ impl Former<'_> {
                     None => break,
                 }
             }
-            if steps.len() == MAX_STEPS {
+            // A skip needs its next instruction, and one after that, in the same block.
+            if steps.len() + 3 > MAX_STEPS {
                 // Nothing repeated reaches this length, so the next instruction may start a block.
                 self.leaders.insert(index);
                 break;
@@ -108,6 +109,17 @@ impl Former<'_> {
                     }
                     _ => break,
                 }
+            }
+            if self.leaders.is_skip(index) {
+                if let (Some(last), Some(next)) = (steps.last_mut(), self.step(index + 1)) {
+                    last.follow = Follow::Skip;
+                    steps.push(next);
+                }
+                index += 2;
+                if self.step(index).is_none_or(|s| s.pc != step.target()) {
+                    break;
+                }
+                continue;
             }
             if inst.flow() == Flow::Branch {
                 if step.target() <= step.pc {

@@ -8,30 +8,39 @@
 use crate::code::Text;
 use hartlog_elf::Elf;
 use hartlog_isa::{Flow, Inst, Op};
+use templates::block::is_skippable;
 
 /// Per instruction: does a block start here?
 #[derive(Clone, Debug)]
 pub struct Leaders {
-    marks: Vec<bool>,
+    /// For how many reasons (saturating).
+    marks: Vec<u8>,
+    /// Branches over one instruction that becomes conditional instead.
+    skips: Vec<bool>,
 }
 
 impl Leaders {
     /// Whether a block starts at the instruction with this index.
     pub fn contains(&self, index: usize) -> bool {
-        self.marks.get(index).copied().unwrap_or(false)
+        self.marks.get(index).is_some_and(|m| *m > 0)
     }
 
     /// Adds a start.
     pub fn insert(&mut self, index: usize) {
         if let Some(mark) = self.marks.get_mut(index) {
-            *mark = true;
+            *mark = mark.saturating_add(1);
         }
+    }
+
+    /// Whether the instruction is a branch whose next instruction is made conditional instead.
+    pub fn is_skip(&self, index: usize) -> bool {
+        self.skips.get(index).copied().unwrap_or(false)
     }
 
     fn insert_pc(&mut self, text: &Text, pc: u64) -> bool {
         match text.at(pc) {
             Some(index) => {
-                self.marks[index] = true;
+                self.insert(index);
                 true
             }
             None => false,
@@ -47,7 +56,7 @@ pub fn traps_on_csr(inst: &Inst) -> bool {
 
 /// Finds the block starts of a program.
 pub fn leaders(elf: &Elf, text: &Text) -> Leaders {
-    let mut leaders = Leaders { marks: vec![false; text.instructions.len()] };
+    let mut leaders = Leaders { marks: vec![0; text.instructions.len()], skips: vec![false; text.instructions.len()] };
     leaders.insert_pc(text, elf.entry);
     for symbol in &elf.symbols {
         leaders.insert_pc(text, symbol.addr);
@@ -57,7 +66,26 @@ pub fn leaders(elf: &Elf, text: &Text) -> Leaders {
     }
     from_code(elf, text, &mut leaders);
     from_data(elf, text, &mut leaders);
+    find_skips(text, &mut leaders);
     leaders
+}
+
+/// Finds branches over one cheap instruction. Where nothing else goes to their targets, no block
+/// has to start there any more.
+fn find_skips(text: &Text, leaders: &mut Leaders) {
+    for (index, window) in text.instructions.windows(3).enumerate() {
+        let [branch, skipped, target] = window else { continue };
+        let (Some(b), Some(s)) = (branch.inst, skipped.inst) else { continue };
+        let over_one = b.flow() == Flow::Branch
+            && u64::from(branch.pc).wrapping_add(i64::from(b.imm) as u64) == u64::from(target.pc)
+            && branch.next() == u64::from(skipped.pc)
+            && skipped.next() == u64::from(target.pc);
+        if over_one && is_skippable(&s) && leaders.marks[index + 1] == 0 {
+            leaders.skips[index] = true;
+            let mark = &mut leaders.marks[index + 2];
+            *mark = mark.saturating_sub(1);
+        }
+    }
 }
 
 /// Targets, return sites and address constants.

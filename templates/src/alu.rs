@@ -126,6 +126,7 @@ impl Emitter<'_> {
         }
         let src = self.full(rs1);
         match (src, self.home(rd)) {
+            _ if self.redirect.is_some() => {}
             (Src::Slot(m), Src::Slot(_)) if rd == rs1 => {
                 self.asm.alu_imm(Alu::Add, Size::Q, m, imm);
                 self.facts_unknown(rd);
@@ -172,6 +173,11 @@ impl Emitter<'_> {
         if imm == 0 {
             if self.is_sext(rs1) {
                 self.copy(rd, rs1);
+                return;
+            }
+            if self.redirect.is_some() {
+                let src = self.reg_low(rs1, A);
+                self.done_word(rd, src);
                 return;
             }
             match (self.home(rs1), self.home(rd)) {
@@ -391,6 +397,11 @@ impl Emitter<'_> {
 
     /// Compares two operands, at most one of them a constant that fits 32 bits (or both x0).
     pub(crate) fn compare_values(&mut self, size: Size, a: Src, b: Src) -> CompareOrder {
+        self.compare_scratch(size, a, b, A)
+    }
+
+    /// [`Emitter::compare_values`] with a scratch register of the caller's choice.
+    pub(crate) fn compare_scratch(&mut self, size: Size, a: Src, b: Src, scratch: Gpr) -> CompareOrder {
         match (a, b) {
             (Src::Reg(x), Src::Imm(0)) => self.asm.test(size, x, x),
             (Src::Reg(x), Src::Imm(c)) => self.asm.alu_imm(Alu::Cmp, size, x, c as i32),
@@ -408,12 +419,12 @@ impl Emitter<'_> {
             (Src::Reg(x), Src::Slot(m)) => self.asm.alu(Alu::Cmp, size, x, m),
             (Src::Slot(m), Src::Reg(y)) => self.asm.alu_mem(Alu::Cmp, size, m, y),
             (Src::Slot(m), Src::Slot(n)) => {
-                self.asm.mov(size, A, m);
-                self.asm.alu(Alu::Cmp, size, A, n);
+                self.asm.mov(size, scratch, m);
+                self.asm.alu(Alu::Cmp, size, scratch, n);
             }
             (Src::Imm(c), Src::Imm(_)) => {
-                self.asm.mov_imm(A, c);
-                self.apply(Alu::Cmp, size, A, b);
+                self.asm.mov_imm(scratch, c);
+                self.apply(Alu::Cmp, size, scratch, b);
             }
         }
         CompareOrder::AsIs

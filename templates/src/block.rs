@@ -10,6 +10,9 @@ pub enum Follow {
     Fall,
     /// The next step is the target; a branch that is not taken leaves the block.
     Target,
+    /// A branch over exactly the next step, which then has no effect and does not count. Never
+    /// the last or last but one step of a block.
+    Skip,
 }
 
 /// One guest instruction of a block.
@@ -37,7 +40,7 @@ impl Step {
 
     /// Whether the block can be left here although it has a next step.
     pub fn has_side_exit(&self) -> bool {
-        self.inst.is_some_and(|i| i.flow() == Flow::Branch)
+        self.follow != Follow::Skip && self.inst.is_some_and(|i| i.flow() == Flow::Branch)
     }
 }
 
@@ -56,7 +59,7 @@ pub struct Value {
 pub fn values(steps: &[Step]) -> Vec<Value> {
     let mut state = [Value { uses: 0, killed: false, exit_after_last_use: true }; 32];
     let mut out = vec![Value::default(); steps.len()];
-    for (step, value) in steps.iter().zip(&mut out).rev() {
+    for (i, (step, value)) in steps.iter().zip(&mut out).enumerate().rev() {
         if step.has_side_exit() {
             for s in &mut state {
                 // Exits before the last use do not count: `uses` is not 0 then.
@@ -69,6 +72,10 @@ pub fn values(steps: &[Step]) -> Vec<Value> {
         if let Some(rd) = inst.writes() {
             *value = state[rd as usize];
             state[rd as usize] = Value { uses: 0, killed: true, exit_after_last_use: false };
+            if i > 0 && steps[i - 1].follow == Follow::Skip {
+                // Where the step is skipped, rd keeps its value.
+                state[rd as usize].uses = 1;
+            }
         }
         let (a, b) = inst.sources();
         for r in [a, b].into_iter().flatten() {
@@ -77,6 +84,18 @@ pub fn values(steps: &[Step]) -> Vec<Value> {
         }
     }
     out
+}
+
+/// Whether an instruction may be made conditional instead of being branched over: it is cheap.
+pub fn is_skippable(inst: &Inst) -> bool {
+    use Op::*;
+    inst.rd != 0
+        && matches!(
+            inst.op,
+            Addi | Addiw | Add | Addw | Sub | Subw | And | Andi | Or | Ori | Xor | Xori | Slli | Srli | Srai | Slliw
+                | Srliw | Sraiw | Lui | Auipc | Sh1add | Sh2add | Sh3add | AddUw | Andn | Orn | Xnor | SextB | SextH
+                | ZextH
+        )
 }
 
 /// Whether an instruction only computes rd from rs1, rs2, immediate and pc.

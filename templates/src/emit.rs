@@ -16,7 +16,7 @@
 //! Loads and stores are never moved, so the log is in program order and faults are exact.
 
 use crate::asm::{Alu, Asm, Cond, Gpr, Label, Mem, Rm, Size};
-use crate::block::{Step, Value, is_pure, values};
+use crate::block::{Follow, Step, Value, is_pure, values};
 use crate::rewrite;
 use crate::place::{A, BUDGET, LOG, Placement, slot};
 use hartlog_format::contract::Site;
@@ -212,8 +212,12 @@ pub struct Emitter<'a> {
     remaining: [(u8, bool); 32],
     /// Host offset at which the carry flag is still that of an addition, its sum and an addend.
     pub(crate) carry: Option<(u32, u8, u8)>,
+    /// How the step before the current one goes on.
+    previous: Follow,
     /// The step after the current one, where no other path joins.
     pub(crate) next: Option<Inst>,
+    /// The register whose result a template is to leave in rax instead of its home.
+    pub(crate) redirect: Option<u8>,
     /// Steps (by index) that were emitted together with an earlier one.
     skipped: Vec<u32>,
 }
@@ -249,7 +253,9 @@ impl<'a> Emitter<'a> {
             values: Vec::new(),
             remaining: [(0, true); 32],
             carry: None,
+            previous: Follow::Fall,
             next: None,
+            redirect: None,
             skipped: Vec::new(),
         }
     }
@@ -282,12 +288,17 @@ impl<'a> Emitter<'a> {
             self.mark(step.pc);
             let last = i + 1 == steps.len();
             self.next = steps.get(i + 1).and_then(|s| s.inst);
+            self.previous = i.checked_sub(1).map_or(Follow::Fall, |p| steps[p].follow);
             match step.inst {
                 None => {
                     self.settle_all();
                     self.trap();
                 }
                 Some(inst) if last => self.last(step, inst, fallthrough),
+                Some(inst) if step.follow == Follow::Skip => {
+                    self.conditional(&inst, &steps[i + 1]);
+                    self.skip(1);
+                }
                 Some(inst) if self.pair(&inst, &steps[i + 1..]) => self.written(&inst),
                 Some(inst) => self.step_or_skip(step, inst),
             }
@@ -452,7 +463,9 @@ impl<'a> Emitter<'a> {
     /// [`Emitter::step`], unless the step was emitted with an earlier one.
     pub(crate) fn step_or_skip(&mut self, step: &Step, inst: Inst) {
         if self.is_skipped() {
-            self.consume(&inst);
+            if self.previous != Follow::Skip {
+                self.consume(&inst);
+            }
             self.written(&inst);
         } else {
             self.step(step, inst);
@@ -502,7 +515,7 @@ impl<'a> Emitter<'a> {
     }
 
     /// The instruction's constant result, if every source is a known constant.
-    fn evaluate(&self, inst: &Inst) -> Option<i64> {
+    pub(crate) fn evaluate(&self, inst: &Inst) -> Option<i64> {
         let mut hart = Hart { x: [0; 32], pc: self.pc, reservation: NO_RESERVATION };
         for r in homes_read(inst) {
             match self.lazy[r as usize] {
@@ -562,6 +575,13 @@ impl<'a> Emitter<'a> {
         }
     }
 
+    /// Makes the home of `r` current, but for constants, which can be operands.
+    pub(crate) fn settle_unless_constant(&mut self, r: u8) {
+        if let Some(Lazy::Inst(_)) = self.lazy(r) {
+            self.settle(r);
+        }
+    }
+
     /// Settles everything, and extends every dirty home: the architectural state is in place.
     pub(crate) fn settle_all(&mut self) {
         while self.lazy_mask != 0 {
@@ -573,7 +593,7 @@ impl<'a> Emitter<'a> {
     }
 
     /// Settles the deferred values that read the home of `r`, which is about to be overwritten.
-    fn flush_readers(&mut self, r: u8) {
+    pub(crate) fn flush_readers(&mut self, r: u8) {
         loop {
             let others = self.readers[r as usize] & !bit(r);
             if others == 0 {
@@ -735,11 +755,18 @@ impl<'a> Emitter<'a> {
 
     /// Where a template puts its result: the home, or rax for a register in memory.
     pub(crate) fn dst(&self, rd: u8) -> Gpr {
+        if self.redirect == Some(rd) {
+            return A;
+        }
         self.place.home(rd).unwrap_or(A)
     }
 
     /// The 64-bit result for `rd` is in `at`.
     pub(crate) fn done(&mut self, rd: u8, at: Gpr) {
+        if self.redirect == Some(rd) {
+            self.asm.mov(Size::Q, A, at);
+            return;
+        }
         self.place(rd, at);
         self.dirty &= !bit(rd);
         self.sext &= !bit(rd);
@@ -748,11 +775,17 @@ impl<'a> Emitter<'a> {
     /// The 64-bit result for `rd` is in `at` and is a sign-extended 32-bit value.
     pub(crate) fn done_sext(&mut self, rd: u8, at: Gpr) {
         self.done(rd, at);
-        self.sext |= bit(rd);
+        if self.redirect != Some(rd) {
+            self.sext |= bit(rd);
+        }
     }
 
     /// The result for `rd` is the sign extension of the lower half of `at`.
     pub(crate) fn done_word(&mut self, rd: u8, at: Gpr) {
+        if self.redirect == Some(rd) {
+            self.asm.movsx(Size::D, A, at);
+            return;
+        }
         match self.place.home(rd) {
             Some(home) => {
                 if home != at {

@@ -13,7 +13,8 @@ impl Emitter<'_> {
         match inst.flow() {
             Flow::Branch => {
                 let (cond, target) = match step.follow {
-                    Follow::Fall => (None, step.target()),
+                    // A skip is emitted by `conditional`.
+                    Follow::Fall | Follow::Skip => (None, step.target()),
                     Follow::Target => (Some(()), step.next()),
                 };
                 let taken = self.branch_condition(&inst);
@@ -184,8 +185,26 @@ impl Emitter<'_> {
         }
     }
 
+    /// Compares; returns the condition that means "taken". Equality with zero is turned into a
+    /// carry. `scratch` may be overwritten.
+    pub(crate) fn compare_with(&mut self, cond: Cond, a: Operand, b: Operand, scratch: Gpr) -> Cond {
+        let size = self.narrow_operands(a, b);
+        let (a, b) = (self.operand(a), self.operand(b));
+        match (cond, a, b) {
+            (Cond::E | Cond::Ne, Src::Reg(_) | Src::Slot(_), Src::Imm(0)) => {
+                self.compare_scratch(size, a, Src::Imm(1), scratch);
+                if cond == Cond::E { Cond::B } else { Cond::Ae }
+            }
+            (Cond::E | Cond::Ne, Src::Imm(0), Src::Reg(_) | Src::Slot(_)) => {
+                self.compare_scratch(size, b, Src::Imm(1), scratch);
+                if cond == Cond::E { Cond::B } else { Cond::Ae }
+            }
+            _ => self.compare_scratch(size, a, b, scratch).apply(cond),
+        }
+    }
+
     /// What a branch compares, with a deferred `slt` folded in.
-    fn branch_operands(&mut self, inst: &Inst) -> Compare {
+    pub(crate) fn branch_operands(&mut self, inst: &Inst) -> Compare {
         let cond = match inst.op {
             Op::Beq => Cond::E,
             Op::Bne => Cond::Ne,
@@ -274,7 +293,7 @@ impl Emitter<'_> {
 
 /// Whether a branch is taken.
 #[derive(Clone, Copy)]
-enum Taken {
+pub(crate) enum Taken {
     When(Cond),
     Always,
     Never,
@@ -282,12 +301,13 @@ enum Taken {
 
 /// Operand of a comparison.
 #[derive(Clone, Copy)]
-enum Operand {
+pub(crate) enum Operand {
     Home(u8),
     Imm(i32),
 }
 
-enum Compare {
+/// A branch's comparison.
+pub(crate) enum Compare {
     Constant(Taken),
     Pending { cond: Cond, a: Operand, b: Operand },
 }

@@ -3,8 +3,9 @@
 
 use crate::asm::{Alu, Cond, Size, Unary};
 use crate::block::Step;
-use crate::emit::{Emitter, Lazy, homes_read};
-use crate::place::{A, D};
+use crate::emit::{Emitter, Lazy, Src, homes_read};
+use crate::flow::{Compare, Taken};
+use crate::place::{A, BUDGET, D};
 use hartlog_isa::{Inst, Op};
 
 /// How far apart the two halves of a pair may stand.
@@ -138,6 +139,71 @@ impl Emitter<'_> {
         self.asm.alu_imm(op, Size::Q, dst, 0);
         self.done(inst.rd, dst);
         true
+    }
+
+    /// A branch over one instruction, without the branch: the instruction is computed into rax and
+    /// moved to its home unless the branch is taken, in which case it is not charged either.
+    pub(crate) fn conditional(&mut self, branch: &Inst, step: &Step) {
+        let Some(inst) = step.inst else { return };
+        let rd = inst.rd;
+        let (a, b) = branch.sources();
+        let (c, d) = inst.sources();
+        self.settle(rd);
+        for r in [a, b, c, d].into_iter().flatten() {
+            self.settle_unless_constant(r);
+        }
+        // Settling one may have changed no other: what is settled is not written any more.
+        self.full(rd);
+        let taken = self.branch_operands(branch);
+        let saved = self.pc;
+        self.pc = step.pc;
+        let constant = self.evaluate(&inst);
+        let plain = self.rewrite(inst);
+        self.flush_readers(rd);
+        self.consume(branch);
+        self.consume(&inst);
+        self.redirect = Some(rd);
+        match constant {
+            Some(c) => self.asm.mov_imm(A, c),
+            None => self.alu(&plain),
+        }
+        self.redirect = None;
+        self.pc = saved;
+        self.choose_unless(taken, rd);
+    }
+
+    /// Moves rax to rd and charges the step, unless the branch is taken.
+    fn choose_unless(&mut self, taken: Compare, rd: u8) {
+        let cond = match taken {
+            Compare::Constant(Taken::Always) => {
+                self.asm.alu_imm(Alu::Add, Size::Q, BUDGET, 1);
+                return;
+            }
+            Compare::Constant(_) => {
+                self.done(rd, A);
+                return;
+            }
+            Compare::Pending { cond, a, b } => self.compare_with(cond, a, b, D),
+        };
+        match self.home(rd) {
+            Src::Reg(home) => self.asm.cmov(cond.not(), home, A),
+            Src::Slot(m) => {
+                self.asm.mov(Size::Q, D, m);
+                self.asm.cmov(cond.not(), D, A);
+                self.asm.store(Size::Q, m, D);
+            }
+            Src::Imm(_) => {}
+        }
+        self.facts_unknown(rd);
+        match cond {
+            Cond::B => self.asm.alu_imm(Alu::Adc, Size::Q, BUDGET, 0),
+            Cond::Ae => self.asm.alu_imm(Alu::Sbb, Size::Q, BUDGET, -1),
+            _ => {
+                self.asm.setcc(cond, A);
+                self.asm.movzx(Size::B, A, A);
+                self.asm.alu(Alu::Add, Size::Q, BUDGET, A);
+            }
+        }
     }
 
     /// Whether the next step is the carry of the sum that `inst` computes.

@@ -6,7 +6,7 @@
 //! constants in it. The semantics are still those of [`crate::step`], and only those.
 
 use crate::table::handler;
-use crate::{Hart, Inst, Op, Port, Step, Trap, Width, decode_at, step};
+use crate::{Hart, Inst, Op, Port, Step, Trap, Width, decode_at, semantics::step_known};
 
 /// Longest chain of handlers. The compiler turns their calls into jumps when it optimises; where
 /// it does not, this bounds the stack.
@@ -169,7 +169,7 @@ pub(crate) fn handle<P: Port, const OP: u8, const LEN: u8>(
         retired,
     };
     let Hart { x, reservation, .. } = &mut *frame.hart;
-    let next = match step(x, reservation, pc, &inst, &mut port) {
+    let next = match step_known::<_, OP>(x, reservation, pc, &inst, &mut port) {
         Ok(Step::Next(next)) => next,
         Ok(Step::Ecall(next)) => return frame.end(next, left - 1, Stop::Ecall),
         Err(trap) => return frame.end(pc, left, Stop::Trap(trap)),

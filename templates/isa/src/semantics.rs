@@ -1,5 +1,6 @@
 //! What each instruction does: the only statement of it outside the templates.
 
+use crate::table::known;
 use crate::{Inst, Op, Width};
 
 /// Value of [`Hart::reservation`] when none is held. No atomic can name this address, since it is
@@ -102,257 +103,277 @@ pub fn execute<P: Port>(
     }
 }
 
-/// [`execute`] with the pc passed by value, for loops that keep it in a host register.
+/// Defines a function that executes `$inst`. `$on` is its operation, with values named in `$ops`.
+/// `$d` stands for `$` in the macros inside.
+macro_rules! define_step {
+    (($d:tt) $(#[$meta:meta])* $name:ident<$($known:ident)?>($inst:ident) match $on:expr, $ops:ident $(, $rest:pat)?) => {
+        $(#[$meta])*
+        #[inline(always)]
+        pub fn $name<P: Port $(, const $known: u8)?>(
+            x: &mut [u64; 32],
+            reservation: &mut u64,
+            pc: u64,
+            $inst: &Inst,
+            port: &mut P,
+        ) -> Result<Step, Trap<P::Fault>> {
+            let rs1 = x[usize::from($inst.rs1 & 31)];
+            let rs2 = x[usize::from($inst.rs2 & 31)];
+            let imm = i64::from($inst.imm) as u64;
+            let next = pc.wrapping_add(u64::from($inst.len));
+
+            // Writing x0 and clearing it again is cheaper than a branch.
+            macro_rules! set {
+                ($d value:expr) => {{
+                    let value: u64 = $d value;
+                    x[usize::from($inst.rd & 31)] = value;
+                    x[0] = 0;
+                }};
+            }
+            macro_rules! load {
+                ($d width:ident, $d extend:expr) => {{
+                    let value = port
+                        .load(rs1.wrapping_add(imm), Width::$d width)
+                        .map_err(Trap::Memory)?;
+                    set!($d extend(value))
+                }};
+            }
+            macro_rules! store {
+                ($d width:ident) => {{
+                    let (addr, value) = (rs1.wrapping_add(imm), rs2 & Width::$d width.mask());
+                    port.store(addr, Width::$d width, value)
+                        .map_err(Trap::Memory)?
+                }};
+            }
+            macro_rules! branch {
+                ($d taken:expr) => {
+                    // A branch, not a select: the host predicts it, and the next fetch does not wait.
+                    if $d taken {
+                        return Ok(Step::Next(pc.wrapping_add(imm)));
+                    }
+                };
+            }
+            macro_rules! reserve {
+                ($d width:ident, $d extend:expr) => {{
+                    check_alignment(rs1, Width::$d width)?;
+                    let value = port.load(rs1, Width::$d width).map_err(Trap::Memory)?;
+                    set!($d extend(value));
+                    *reservation = rs1;
+                }};
+            }
+            macro_rules! store_conditional {
+                ($d width:ident) => {{
+                    check_alignment(rs1, Width::$d width)?;
+                    let held = *reservation == rs1;
+                    if held {
+                        let value = rs2 & Width::$d width.mask();
+                        port.store(rs1, Width::$d width, value)
+                            .map_err(Trap::Memory)?;
+                    }
+                    *reservation = NO_RESERVATION;
+                    set!(u64::from(!held))
+                }};
+            }
+            macro_rules! amo_w {
+                ($d combine:expr) => {
+                    set!(sext_w(amo(port, rs1, Width::W, |old| {
+                        let combine: fn(u32, u32) -> u32 = $d combine;
+                        u64::from(combine(old as u32, rs2 as u32))
+                    })?))
+                };
+            }
+            macro_rules! amo_d {
+                ($d combine:expr) => {
+                    set!(amo(port, rs1, Width::D, |old| {
+                        let combine: fn(u64, u64) -> u64 = $d combine;
+                        combine(old, rs2)
+                    })?)
+                };
+            }
+            macro_rules! counter {
+                () => {{
+                    if !$inst.reads_counter() {
+                        return Err(Trap::Illegal);
+                    }
+                    set!(port.steps())
+                }};
+            }
+
+            match $on {
+                $ops::Lui => set!(imm),
+                $ops::Auipc => set!(pc.wrapping_add(imm)),
+                $ops::Jal => {
+                    set!(next);
+                    return Ok(Step::Next(pc.wrapping_add(imm)));
+                }
+                $ops::Jalr => {
+                    set!(next);
+                    return Ok(Step::Next(rs1.wrapping_add(imm) & !1));
+                }
+                $ops::Beq => branch!(rs1 == rs2),
+                $ops::Bne => branch!(rs1 != rs2),
+                $ops::Blt => branch!((rs1 as i64) < rs2 as i64),
+                $ops::Bge => branch!(rs1 as i64 >= rs2 as i64),
+                $ops::Bltu => branch!(rs1 < rs2),
+                $ops::Bgeu => branch!(rs1 >= rs2),
+                $ops::Lb => load!(B, sext_b),
+                $ops::Lh => load!(H, sext_h),
+                $ops::Lw => load!(W, sext_w),
+                $ops::Ld => load!(D, same),
+                $ops::Lbu => load!(B, same),
+                $ops::Lhu => load!(H, same),
+                $ops::Lwu => load!(W, same),
+                $ops::Sb => store!(B),
+                $ops::Sh => store!(H),
+                $ops::Sw => store!(W),
+                $ops::Sd => store!(D),
+                $ops::Addi => set!(rs1.wrapping_add(imm)),
+                $ops::Slti => set!(u64::from((rs1 as i64) < imm as i64)),
+                $ops::Sltiu => set!(u64::from(rs1 < imm)),
+                $ops::Xori => set!(rs1 ^ imm),
+                $ops::Ori => set!(rs1 | imm),
+                $ops::Andi => set!(rs1 & imm),
+                // The wrapping shifts use the low six (W forms: five) bits of the amount, as the
+                // specification does for a shift amount in a register.
+                $ops::Slli => set!(rs1.wrapping_shl(imm as u32)),
+                $ops::Srli => set!(rs1.wrapping_shr(imm as u32)),
+                $ops::Srai => set!((rs1 as i64).wrapping_shr(imm as u32) as u64),
+                $ops::Add => set!(rs1.wrapping_add(rs2)),
+                $ops::Sub => set!(rs1.wrapping_sub(rs2)),
+                $ops::Sll => set!(rs1.wrapping_shl(rs2 as u32)),
+                $ops::Slt => set!(u64::from((rs1 as i64) < rs2 as i64)),
+                $ops::Sltu => set!(u64::from(rs1 < rs2)),
+                $ops::Xor => set!(rs1 ^ rs2),
+                $ops::Srl => set!(rs1.wrapping_shr(rs2 as u32)),
+                $ops::Sra => set!((rs1 as i64).wrapping_shr(rs2 as u32) as u64),
+                $ops::Or => set!(rs1 | rs2),
+                $ops::And => set!(rs1 & rs2),
+                $ops::Addiw => set!(sext_w(rs1.wrapping_add(imm))),
+                $ops::Slliw => set!(word((rs1 as u32).wrapping_shl(imm as u32))),
+                $ops::Srliw => set!(word((rs1 as u32).wrapping_shr(imm as u32))),
+                $ops::Sraiw => set!(word((rs1 as i32).wrapping_shr(imm as u32) as u32)),
+                $ops::Addw => set!(sext_w(rs1.wrapping_add(rs2))),
+                $ops::Subw => set!(sext_w(rs1.wrapping_sub(rs2))),
+                $ops::Sllw => set!(word((rs1 as u32).wrapping_shl(rs2 as u32))),
+                $ops::Srlw => set!(word((rs1 as u32).wrapping_shr(rs2 as u32))),
+                $ops::Sraw => set!(word((rs1 as i32).wrapping_shr(rs2 as u32) as u32)),
+                $ops::Fence | $ops::FenceI => {}
+                $ops::Ecall => return Ok(Step::Ecall(next)),
+                $ops::Ebreak => return Err(Trap::Breakpoint),
+
+                $ops::Csrrw | $ops::Csrrwi => return Err(Trap::Illegal),
+                $ops::Csrrs | $ops::Csrrc | $ops::Csrrsi | $ops::Csrrci => counter!(),
+
+                $ops::Mul => set!(rs1.wrapping_mul(rs2)),
+                $ops::Mulh => set!(((i128::from(rs1 as i64) * i128::from(rs2 as i64)) >> 64) as u64),
+                $ops::Mulhsu => set!(((i128::from(rs1 as i64) * i128::from(rs2)) >> 64) as u64),
+                $ops::Mulhu => set!(((u128::from(rs1) * u128::from(rs2)) >> 64) as u64),
+                // Division by zero gives all ones and leaves the dividend as the remainder; overflow
+                // wraps (chapter 12.2, table 11).
+                $ops::Div if rs2 == 0 => set!(u64::MAX),
+                $ops::Div => set!((rs1 as i64).wrapping_div(rs2 as i64) as u64),
+                $ops::Divu => set!(rs1.checked_div(rs2).unwrap_or(u64::MAX)),
+                $ops::Rem if rs2 == 0 => set!(rs1),
+                $ops::Rem => set!((rs1 as i64).wrapping_rem(rs2 as i64) as u64),
+                $ops::Remu => set!(rs1.checked_rem(rs2).unwrap_or(rs1)),
+                $ops::Mulw => set!(sext_w(rs1.wrapping_mul(rs2))),
+                $ops::Divw if rs2 as u32 == 0 => set!(u64::MAX),
+                $ops::Divw => set!(word((rs1 as i32).wrapping_div(rs2 as i32) as u32)),
+                $ops::Divuw => set!(word(
+                    (rs1 as u32).checked_div(rs2 as u32).unwrap_or(u32::MAX)
+                )),
+                $ops::Remw if rs2 as u32 == 0 => set!(sext_w(rs1)),
+                $ops::Remw => set!(word((rs1 as i32).wrapping_rem(rs2 as i32) as u32)),
+                $ops::Remuw => set!(word(
+                    (rs1 as u32).checked_rem(rs2 as u32).unwrap_or(rs1 as u32)
+                )),
+
+                $ops::LrW => reserve!(W, sext_w),
+                $ops::LrD => reserve!(D, same),
+                $ops::ScW => store_conditional!(W),
+                $ops::ScD => store_conditional!(D),
+                $ops::AmoswapW => amo_w!(|_, new| new),
+                $ops::AmoaddW => amo_w!(u32::wrapping_add),
+                $ops::AmoxorW => amo_w!(|a, b| a ^ b),
+                $ops::AmoandW => amo_w!(|a, b| a & b),
+                $ops::AmoorW => amo_w!(|a, b| a | b),
+                $ops::AmominW => amo_w!(|a, b| (a as i32).min(b as i32) as u32),
+                $ops::AmomaxW => amo_w!(|a, b| (a as i32).max(b as i32) as u32),
+                $ops::AmominuW => amo_w!(u32::min),
+                $ops::AmomaxuW => amo_w!(u32::max),
+                $ops::AmoswapD => amo_d!(|_, new| new),
+                $ops::AmoaddD => amo_d!(u64::wrapping_add),
+                $ops::AmoxorD => amo_d!(|a, b| a ^ b),
+                $ops::AmoandD => amo_d!(|a, b| a & b),
+                $ops::AmoorD => amo_d!(|a, b| a | b),
+                $ops::AmominD => amo_d!(|a, b| (a as i64).min(b as i64) as u64),
+                $ops::AmomaxD => amo_d!(|a, b| (a as i64).max(b as i64) as u64),
+                $ops::AmominuD => amo_d!(u64::min),
+                $ops::AmomaxuD => amo_d!(u64::max),
+
+                $ops::AddUw => set!(zext_w(rs1).wrapping_add(rs2)),
+                $ops::Sh1add => set!((rs1 << 1).wrapping_add(rs2)),
+                $ops::Sh2add => set!((rs1 << 2).wrapping_add(rs2)),
+                $ops::Sh3add => set!((rs1 << 3).wrapping_add(rs2)),
+                $ops::Sh1addUw => set!((zext_w(rs1) << 1).wrapping_add(rs2)),
+                $ops::Sh2addUw => set!((zext_w(rs1) << 2).wrapping_add(rs2)),
+                $ops::Sh3addUw => set!((zext_w(rs1) << 3).wrapping_add(rs2)),
+                $ops::SlliUw => set!(zext_w(rs1).wrapping_shl(imm as u32)),
+
+                $ops::Andn => set!(rs1 & !rs2),
+                $ops::Orn => set!(rs1 | !rs2),
+                $ops::Xnor => set!(!(rs1 ^ rs2)),
+                $ops::Clz => set!(u64::from(rs1.leading_zeros())),
+                $ops::Ctz => set!(u64::from(rs1.trailing_zeros())),
+                $ops::Cpop => set!(u64::from(rs1.count_ones())),
+                $ops::Clzw => set!(u64::from((rs1 as u32).leading_zeros())),
+                $ops::Ctzw => set!(u64::from((rs1 as u32).trailing_zeros())),
+                $ops::Cpopw => set!(u64::from((rs1 as u32).count_ones())),
+                $ops::Max => set!((rs1 as i64).max(rs2 as i64) as u64),
+                $ops::Maxu => set!(rs1.max(rs2)),
+                $ops::Min => set!((rs1 as i64).min(rs2 as i64) as u64),
+                $ops::Minu => set!(rs1.min(rs2)),
+                $ops::SextB => set!(sext_b(rs1)),
+                $ops::SextH => set!(sext_h(rs1)),
+                $ops::ZextH => set!(rs1 & 0xffff),
+                // Rotation takes its amount modulo the width, which masks it as the specification does.
+                $ops::Rol => set!(rs1.rotate_left(rs2 as u32 & 63)),
+                $ops::Ror => set!(rs1.rotate_right(rs2 as u32 & 63)),
+                $ops::Rori => set!(rs1.rotate_right(imm as u32 & 63)),
+                $ops::Rolw => set!(word((rs1 as u32).rotate_left(rs2 as u32 & 31))),
+                $ops::Rorw => set!(word((rs1 as u32).rotate_right(rs2 as u32 & 31))),
+                $ops::Roriw => set!(word((rs1 as u32).rotate_right(imm as u32 & 31))),
+                $ops::OrcB => set!(or_combine_bytes(rs1)),
+                $ops::Rev8 => set!(rs1.swap_bytes()),
+
+                $ops::Bclr => set!(rs1 & !bit(rs2)),
+                $ops::Bclri => set!(rs1 & !bit(imm)),
+                $ops::Bext => set!(rs1.wrapping_shr(rs2 as u32) & 1),
+                $ops::Bexti => set!(rs1.wrapping_shr(imm as u32) & 1),
+                $ops::Binv => set!(rs1 ^ bit(rs2)),
+                $ops::Binvi => set!(rs1 ^ bit(imm)),
+                $ops::Bset => set!(rs1 | bit(rs2)),
+                $ops::Bseti => set!(rs1 | bit(imm)),
+                $($rest => return Err(Trap::Illegal),)?
+            }
+            Ok(Step::Next(next))
+        }
+    };
+}
+
+define_step! {
+    ($)
+    /// [`execute`] with the pc passed by value, for loops that keep it in a host register.
 ///
 /// # Errors
 /// [`Trap`] if the instruction does not retire; then `x` and `reservation` are unchanged.
-#[inline(always)]
-pub fn step<P: Port>(
-    x: &mut [u64; 32],
-    reservation: &mut u64,
-    pc: u64,
-    inst: &Inst,
-    port: &mut P,
-) -> Result<Step, Trap<P::Fault>> {
-    let rs1 = x[usize::from(inst.rs1 & 31)];
-    let rs2 = x[usize::from(inst.rs2 & 31)];
-    let imm = i64::from(inst.imm) as u64;
-    let next = pc.wrapping_add(u64::from(inst.len));
+    step<>(inst) match inst.op, Op
+}
 
-    // Writing x0 and clearing it again is cheaper than a branch.
-    macro_rules! set {
-        ($value:expr) => {{
-            let value: u64 = $value;
-            x[usize::from(inst.rd & 31)] = value;
-            x[0] = 0;
-        }};
-    }
-    macro_rules! load {
-        ($width:ident, $extend:expr) => {{
-            let value = port
-                .load(rs1.wrapping_add(imm), Width::$width)
-                .map_err(Trap::Memory)?;
-            set!($extend(value))
-        }};
-    }
-    macro_rules! store {
-        ($width:ident) => {{
-            let (addr, value) = (rs1.wrapping_add(imm), rs2 & Width::$width.mask());
-            port.store(addr, Width::$width, value)
-                .map_err(Trap::Memory)?
-        }};
-    }
-    macro_rules! branch {
-        ($taken:expr) => {
-            // A branch, not a select: the host predicts it, and the next fetch does not wait.
-            if $taken {
-                return Ok(Step::Next(pc.wrapping_add(imm)));
-            }
-        };
-    }
-    macro_rules! reserve {
-        ($width:ident, $extend:expr) => {{
-            check_alignment(rs1, Width::$width)?;
-            let value = port.load(rs1, Width::$width).map_err(Trap::Memory)?;
-            set!($extend(value));
-            *reservation = rs1;
-        }};
-    }
-    macro_rules! store_conditional {
-        ($width:ident) => {{
-            check_alignment(rs1, Width::$width)?;
-            let held = *reservation == rs1;
-            if held {
-                let value = rs2 & Width::$width.mask();
-                port.store(rs1, Width::$width, value)
-                    .map_err(Trap::Memory)?;
-            }
-            *reservation = NO_RESERVATION;
-            set!(u64::from(!held))
-        }};
-    }
-    macro_rules! amo_w {
-        ($combine:expr) => {
-            set!(sext_w(amo(port, rs1, Width::W, |old| {
-                let combine: fn(u32, u32) -> u32 = $combine;
-                u64::from(combine(old as u32, rs2 as u32))
-            })?))
-        };
-    }
-    macro_rules! amo_d {
-        ($combine:expr) => {
-            set!(amo(port, rs1, Width::D, |old| {
-                let combine: fn(u64, u64) -> u64 = $combine;
-                combine(old, rs2)
-            })?)
-        };
-    }
-    macro_rules! counter {
-        () => {{
-            if !inst.reads_counter() {
-                return Err(Trap::Illegal);
-            }
-            set!(port.steps())
-        }};
-    }
-
-    match inst.op {
-        Op::Lui => set!(imm),
-        Op::Auipc => set!(pc.wrapping_add(imm)),
-        Op::Jal => {
-            set!(next);
-            return Ok(Step::Next(pc.wrapping_add(imm)));
-        }
-        Op::Jalr => {
-            set!(next);
-            return Ok(Step::Next(rs1.wrapping_add(imm) & !1));
-        }
-        Op::Beq => branch!(rs1 == rs2),
-        Op::Bne => branch!(rs1 != rs2),
-        Op::Blt => branch!((rs1 as i64) < rs2 as i64),
-        Op::Bge => branch!(rs1 as i64 >= rs2 as i64),
-        Op::Bltu => branch!(rs1 < rs2),
-        Op::Bgeu => branch!(rs1 >= rs2),
-        Op::Lb => load!(B, sext_b),
-        Op::Lh => load!(H, sext_h),
-        Op::Lw => load!(W, sext_w),
-        Op::Ld => load!(D, same),
-        Op::Lbu => load!(B, same),
-        Op::Lhu => load!(H, same),
-        Op::Lwu => load!(W, same),
-        Op::Sb => store!(B),
-        Op::Sh => store!(H),
-        Op::Sw => store!(W),
-        Op::Sd => store!(D),
-        Op::Addi => set!(rs1.wrapping_add(imm)),
-        Op::Slti => set!(u64::from((rs1 as i64) < imm as i64)),
-        Op::Sltiu => set!(u64::from(rs1 < imm)),
-        Op::Xori => set!(rs1 ^ imm),
-        Op::Ori => set!(rs1 | imm),
-        Op::Andi => set!(rs1 & imm),
-        // The wrapping shifts use the low six (W forms: five) bits of the amount, as the
-        // specification does for a shift amount in a register.
-        Op::Slli => set!(rs1.wrapping_shl(imm as u32)),
-        Op::Srli => set!(rs1.wrapping_shr(imm as u32)),
-        Op::Srai => set!((rs1 as i64).wrapping_shr(imm as u32) as u64),
-        Op::Add => set!(rs1.wrapping_add(rs2)),
-        Op::Sub => set!(rs1.wrapping_sub(rs2)),
-        Op::Sll => set!(rs1.wrapping_shl(rs2 as u32)),
-        Op::Slt => set!(u64::from((rs1 as i64) < rs2 as i64)),
-        Op::Sltu => set!(u64::from(rs1 < rs2)),
-        Op::Xor => set!(rs1 ^ rs2),
-        Op::Srl => set!(rs1.wrapping_shr(rs2 as u32)),
-        Op::Sra => set!((rs1 as i64).wrapping_shr(rs2 as u32) as u64),
-        Op::Or => set!(rs1 | rs2),
-        Op::And => set!(rs1 & rs2),
-        Op::Addiw => set!(sext_w(rs1.wrapping_add(imm))),
-        Op::Slliw => set!(word((rs1 as u32).wrapping_shl(imm as u32))),
-        Op::Srliw => set!(word((rs1 as u32).wrapping_shr(imm as u32))),
-        Op::Sraiw => set!(word((rs1 as i32).wrapping_shr(imm as u32) as u32)),
-        Op::Addw => set!(sext_w(rs1.wrapping_add(rs2))),
-        Op::Subw => set!(sext_w(rs1.wrapping_sub(rs2))),
-        Op::Sllw => set!(word((rs1 as u32).wrapping_shl(rs2 as u32))),
-        Op::Srlw => set!(word((rs1 as u32).wrapping_shr(rs2 as u32))),
-        Op::Sraw => set!(word((rs1 as i32).wrapping_shr(rs2 as u32) as u32)),
-        Op::Fence | Op::FenceI => {}
-        Op::Ecall => return Ok(Step::Ecall(next)),
-        Op::Ebreak => return Err(Trap::Breakpoint),
-
-        Op::Csrrw | Op::Csrrwi => return Err(Trap::Illegal),
-        Op::Csrrs | Op::Csrrc | Op::Csrrsi | Op::Csrrci => counter!(),
-
-        Op::Mul => set!(rs1.wrapping_mul(rs2)),
-        Op::Mulh => set!(((i128::from(rs1 as i64) * i128::from(rs2 as i64)) >> 64) as u64),
-        Op::Mulhsu => set!(((i128::from(rs1 as i64) * i128::from(rs2)) >> 64) as u64),
-        Op::Mulhu => set!(((u128::from(rs1) * u128::from(rs2)) >> 64) as u64),
-        // Division by zero gives all ones and leaves the dividend as the remainder; overflow
-        // wraps (chapter 12.2, table 11).
-        Op::Div if rs2 == 0 => set!(u64::MAX),
-        Op::Div => set!((rs1 as i64).wrapping_div(rs2 as i64) as u64),
-        Op::Divu => set!(rs1.checked_div(rs2).unwrap_or(u64::MAX)),
-        Op::Rem if rs2 == 0 => set!(rs1),
-        Op::Rem => set!((rs1 as i64).wrapping_rem(rs2 as i64) as u64),
-        Op::Remu => set!(rs1.checked_rem(rs2).unwrap_or(rs1)),
-        Op::Mulw => set!(sext_w(rs1.wrapping_mul(rs2))),
-        Op::Divw if rs2 as u32 == 0 => set!(u64::MAX),
-        Op::Divw => set!(word((rs1 as i32).wrapping_div(rs2 as i32) as u32)),
-        Op::Divuw => set!(word(
-            (rs1 as u32).checked_div(rs2 as u32).unwrap_or(u32::MAX)
-        )),
-        Op::Remw if rs2 as u32 == 0 => set!(sext_w(rs1)),
-        Op::Remw => set!(word((rs1 as i32).wrapping_rem(rs2 as i32) as u32)),
-        Op::Remuw => set!(word(
-            (rs1 as u32).checked_rem(rs2 as u32).unwrap_or(rs1 as u32)
-        )),
-
-        Op::LrW => reserve!(W, sext_w),
-        Op::LrD => reserve!(D, same),
-        Op::ScW => store_conditional!(W),
-        Op::ScD => store_conditional!(D),
-        Op::AmoswapW => amo_w!(|_, new| new),
-        Op::AmoaddW => amo_w!(u32::wrapping_add),
-        Op::AmoxorW => amo_w!(|a, b| a ^ b),
-        Op::AmoandW => amo_w!(|a, b| a & b),
-        Op::AmoorW => amo_w!(|a, b| a | b),
-        Op::AmominW => amo_w!(|a, b| (a as i32).min(b as i32) as u32),
-        Op::AmomaxW => amo_w!(|a, b| (a as i32).max(b as i32) as u32),
-        Op::AmominuW => amo_w!(u32::min),
-        Op::AmomaxuW => amo_w!(u32::max),
-        Op::AmoswapD => amo_d!(|_, new| new),
-        Op::AmoaddD => amo_d!(u64::wrapping_add),
-        Op::AmoxorD => amo_d!(|a, b| a ^ b),
-        Op::AmoandD => amo_d!(|a, b| a & b),
-        Op::AmoorD => amo_d!(|a, b| a | b),
-        Op::AmominD => amo_d!(|a, b| (a as i64).min(b as i64) as u64),
-        Op::AmomaxD => amo_d!(|a, b| (a as i64).max(b as i64) as u64),
-        Op::AmominuD => amo_d!(u64::min),
-        Op::AmomaxuD => amo_d!(u64::max),
-
-        Op::AddUw => set!(zext_w(rs1).wrapping_add(rs2)),
-        Op::Sh1add => set!((rs1 << 1).wrapping_add(rs2)),
-        Op::Sh2add => set!((rs1 << 2).wrapping_add(rs2)),
-        Op::Sh3add => set!((rs1 << 3).wrapping_add(rs2)),
-        Op::Sh1addUw => set!((zext_w(rs1) << 1).wrapping_add(rs2)),
-        Op::Sh2addUw => set!((zext_w(rs1) << 2).wrapping_add(rs2)),
-        Op::Sh3addUw => set!((zext_w(rs1) << 3).wrapping_add(rs2)),
-        Op::SlliUw => set!(zext_w(rs1).wrapping_shl(imm as u32)),
-
-        Op::Andn => set!(rs1 & !rs2),
-        Op::Orn => set!(rs1 | !rs2),
-        Op::Xnor => set!(!(rs1 ^ rs2)),
-        Op::Clz => set!(u64::from(rs1.leading_zeros())),
-        Op::Ctz => set!(u64::from(rs1.trailing_zeros())),
-        Op::Cpop => set!(u64::from(rs1.count_ones())),
-        Op::Clzw => set!(u64::from((rs1 as u32).leading_zeros())),
-        Op::Ctzw => set!(u64::from((rs1 as u32).trailing_zeros())),
-        Op::Cpopw => set!(u64::from((rs1 as u32).count_ones())),
-        Op::Max => set!((rs1 as i64).max(rs2 as i64) as u64),
-        Op::Maxu => set!(rs1.max(rs2)),
-        Op::Min => set!((rs1 as i64).min(rs2 as i64) as u64),
-        Op::Minu => set!(rs1.min(rs2)),
-        Op::SextB => set!(sext_b(rs1)),
-        Op::SextH => set!(sext_h(rs1)),
-        Op::ZextH => set!(rs1 & 0xffff),
-        // Rotation takes its amount modulo the width, which masks it as the specification does.
-        Op::Rol => set!(rs1.rotate_left(rs2 as u32 & 63)),
-        Op::Ror => set!(rs1.rotate_right(rs2 as u32 & 63)),
-        Op::Rori => set!(rs1.rotate_right(imm as u32 & 63)),
-        Op::Rolw => set!(word((rs1 as u32).rotate_left(rs2 as u32 & 31))),
-        Op::Rorw => set!(word((rs1 as u32).rotate_right(rs2 as u32 & 31))),
-        Op::Roriw => set!(word((rs1 as u32).rotate_right(imm as u32 & 31))),
-        Op::OrcB => set!(or_combine_bytes(rs1)),
-        Op::Rev8 => set!(rs1.swap_bytes()),
-
-        Op::Bclr => set!(rs1 & !bit(rs2)),
-        Op::Bclri => set!(rs1 & !bit(imm)),
-        Op::Bext => set!(rs1.wrapping_shr(rs2 as u32) & 1),
-        Op::Bexti => set!(rs1.wrapping_shr(imm as u32) & 1),
-        Op::Binv => set!(rs1 ^ bit(rs2)),
-        Op::Binvi => set!(rs1 ^ bit(imm)),
-        Op::Bset => set!(rs1 | bit(rs2)),
-        Op::Bseti => set!(rs1 | bit(imm)),
-    }
-    Ok(Step::Next(next))
+define_step! {
+    ($)
+    /// [`step`] for an instruction whose operation is known when this is compiled (`OP` is its
+    /// number): nothing of the others is.
+    step_known<OP>(inst) match OP, known, _
 }
 
 /// Read, combine, write; the old value. Nothing but the port is touched, so a fault in either half

@@ -59,6 +59,12 @@ macro_rules! isa_table {
             pub const ALL: &[Op] = &[$(Op::$op),*];
         }
 
+        /// Numbers of the instructions, named like the variants of [`Op`].
+        #[allow(non_upper_case_globals)]
+        pub(crate) mod known {
+            $(pub(crate) const $op: u8 = super::Op::$op as u8;)*
+        }
+
         /// The function that executes `op` in a form of `LEN` bytes in [`crate::run`].
         pub(crate) fn handler<P: Port, const LEN: u8>(op: Op) -> Handler<P> {
             match op {
