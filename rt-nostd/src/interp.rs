@@ -3,13 +3,17 @@
 
 use crate::guest;
 use crate::program::Program;
+use crate::report::Failure;
+use crate::sys;
+use core::mem::MaybeUninit;
+use core::ptr::with_exposed_provenance_mut;
 use hartlog_abi::{Abi, Prot, Region};
 use hartlog_format::layout::page_floor;
 use hartlog_format::parse::Events;
 use hartlog_format::status::FaultKind;
 use hartlog_format::trace::ChunkHeader;
 use hartlog_isa::{
-    DecodeError, Effect, Hart, Inst, NO_RESERVATION, Op, Port, Step, Trap, Width, decode_at, step,
+    DecodeError, Effect, Hart, Inst, NO_RESERVATION, Port, Step, Trap, Width, decode_at, step,
 };
 
 /// What the guest did wrong.
@@ -21,44 +25,65 @@ pub struct GuestFault {
     pub value: u64,
 }
 
-const CACHE: usize = 2048;
+/// Decoded instructions that are kept: a direct-mapped cache by address, which text of up to half
+/// a megabyte fits into. Pages of it are committed when they are first used.
+const ENTRIES: usize = 1 << 18;
 
-/// Decodes instructions, and remembers the latest.
+/// All zero, it holds nothing.
+struct Entry {
+    /// Address + 1, or 0. Instructions are at even addresses.
+    tag: u32,
+    inst: MaybeUninit<Inst>,
+}
+
+/// Decodes instructions, and remembers them.
 pub struct Decoder {
     program: Program,
-    /// Direct-mapped by address.
-    cache: [(u64, Inst); CACHE],
+    cache: &'static mut [Entry; ENTRIES],
 }
 
 impl Decoder {
     /// Nothing is decoded yet.
-    pub fn new(program: Program) -> Decoder {
-        // No instruction is at an odd address.
-        const NOWHERE: u64 = u64::MAX;
-        let nothing = Inst::new(Op::Addi, 0, 0, 0, 0);
-        Decoder {
-            program,
-            cache: [(NOWHERE, nothing); CACHE],
-        }
+    ///
+    /// # Errors
+    /// [`Failure::Host`].
+    pub fn new(program: Program) -> Result<Decoder, Failure> {
+        let size = size_of::<[Entry; ENTRIES]>();
+        let addr = sys::map(size, sys::PROT_RW).map_err(|errno| Failure::Host {
+            what: "no memory for the interpreter",
+            errno,
+        })?;
+        // SAFETY: the mapping is new, large enough and stays; entries may be zero.
+        let cache = unsafe { &mut *with_exposed_provenance_mut(addr) };
+        Ok(Decoder { program, cache })
     }
 
     /// The instruction at a pc.
     ///
     /// # Errors
     /// The fault of an attempt to execute there.
-    #[inline]
-    pub fn fetch(&mut self, pc: u64) -> Result<Inst, GuestFault> {
-        let (at, inst) = self.cache[(pc >> 1) as usize % CACHE];
-        if at == pc { Ok(inst) } else { self.decode(pc) }
+    #[inline(always)]
+    pub fn fetch(&mut self, pc: u64) -> Result<&Inst, GuestFault> {
+        let index = (pc >> 1) as usize % ENTRIES;
+        let tag = self.cache[index].tag;
+        if u64::from(tag) != pc.wrapping_add(1) || tag == 0 {
+            self.decode(pc)?;
+        }
+        // SAFETY: an entry with a tag has an instruction.
+        Ok(unsafe { self.cache[index].inst.assume_init_ref() })
     }
 
     #[cold]
-    fn decode(&mut self, pc: u64) -> Result<Inst, GuestFault> {
+    fn decode(&mut self, pc: u64) -> Result<(), GuestFault> {
         let code = self.program.code_at(pc);
         match decode_at(code) {
             Ok(inst) => {
-                self.cache[(pc >> 1) as usize % CACHE] = (pc, inst);
-                Ok(inst)
+                // There is no code above 4 GiB.
+                self.cache[(pc >> 1) as usize % ENTRIES] = Entry {
+                    tag: pc as u32 + 1,
+                    inst: MaybeUninit::new(inst),
+                };
+                Ok(())
             }
             Err(DecodeError::Truncated) => Err(GuestFault {
                 kind: FaultKind::FetchAccess,
@@ -244,15 +269,7 @@ pub fn replay(
     let mut events = Events::new(events);
     while port.steps < first + count {
         let inst = decoder.fetch(hart.pc).ok()?;
-        match step(
-            &mut hart.x,
-            &mut hart.reservation,
-            hart.pc,
-            &inst,
-            &mut port,
-        )
-        .ok()?
-        {
+        match step(&mut hart.x, &mut hart.reservation, hart.pc, inst, &mut port).ok()? {
             Step::Next(pc) => hart.pc = pc,
             Step::Ecall(pc) => {
                 hart.pc = pc;

@@ -50,6 +50,48 @@ enum Stop {
     Fault(GuestFault),
 }
 
+/// Interprets up to the budget, which is not changed; the port counts the steps.
+#[inline(never)]
+fn interpret(
+    program: &Program,
+    decoder: &mut Decoder,
+    state: &mut HartState,
+    port: &mut GuestPort<'_>,
+    until_entry: bool,
+) -> Stop {
+    let end = port.steps + state.budget as u64;
+    let mut pc = state.pc;
+    let stop = loop {
+        if port.steps >= end {
+            break Stop::Elsewhere;
+        }
+        let inst = match decoder.fetch(pc) {
+            Ok(inst) => inst,
+            Err(fault) => break Stop::Fault(fault),
+        };
+        let log = port.log;
+        let done = step(&mut state.x, &mut state.reservation, pc, inst, port);
+        let next = match done {
+            Ok(Step::Next(next) | Step::Ecall(next)) => next,
+            Err(trap) => {
+                // An AMO has read before its write failed.
+                port.log = log;
+                break Stop::Fault(classify(inst, trap));
+            }
+        };
+        pc = next;
+        port.steps += 1;
+        if let Ok(Step::Ecall(_)) = done {
+            break Stop::Ecall;
+        }
+        if until_entry && program.entry(pc).is_some() {
+            break Stop::Elsewhere;
+        }
+    };
+    state.pc = pc;
+    stop
+}
+
 /// Steps after which a run without trace comes back to the runtime. `rsp` counts them: a larger
 /// number could look like an address of the host.
 const SLICE: u64 = 1 << 40;
@@ -72,6 +114,9 @@ pub struct Run {
 
 impl Run {
     /// A guest before its first instruction.
+    ///
+    /// # Errors
+    /// [`Failure::Host`].
     pub fn new(
         program: Program,
         state: &'static mut HartState,
@@ -79,22 +124,22 @@ impl Run {
         host: GuestHost,
         chunk_steps: u64,
         limit: u64,
-    ) -> Run {
+    ) -> Result<Run, Failure> {
         let chunk_steps = if host.recorder.is_some() {
             chunk_steps
         } else {
             SLICE
         };
-        Run {
+        Ok(Run {
             program,
             state,
             abi,
             host,
-            decoder: Decoder::new(program),
+            decoder: Decoder::new(program)?,
             chunk_steps,
             limit,
             interpreted: 0,
-        }
+        })
     }
 
     /// Steps retired so far.
@@ -104,7 +149,7 @@ impl Run {
 
     /// The instruction at the pc, if there is one.
     pub fn instruction(&mut self) -> Option<Inst> {
-        self.decoder.fetch(self.state.pc).ok()
+        self.decoder.fetch(self.state.pc).ok().copied()
     }
 
     /// Runs the guest to its end.
@@ -198,50 +243,23 @@ impl Run {
     /// Interprets until the budget is used up or, if so wanted, there is a block at the pc.
     fn interpret(&mut self, until_entry: bool) -> Stop {
         let first = self.steps();
-        let logs = self.host.recorder.is_some();
         let Run {
             program,
             state,
             abi,
+            host,
             decoder,
             ..
         } = self;
-        let mut port = GuestPort::new(abi, logs.then_some(state.log), first);
-        let mut pc = state.pc;
-        let stop = loop {
-            if state.budget <= 0 {
-                break Stop::Elsewhere;
-            }
-            let inst = match decoder.fetch(pc) {
-                Ok(inst) => inst,
-                Err(fault) => break Stop::Fault(fault),
-            };
-            let log = port.log;
-            let (next, ecall) =
-                match step(&mut state.x, &mut state.reservation, pc, &inst, &mut port) {
-                    Ok(Step::Next(next)) => (next, false),
-                    Ok(Step::Ecall(next)) => (next, true),
-                    Err(trap) => {
-                        // An AMO has read before its write failed.
-                        port.log = log;
-                        break Stop::Fault(classify(&inst, trap));
-                    }
-                };
-            pc = next;
-            state.budget -= 1;
-            port.steps += 1;
-            if ecall {
-                break Stop::Ecall;
-            }
-            if until_entry && program.entry(pc).is_some() {
-                break Stop::Elsewhere;
-            }
-        };
-        state.pc = pc;
+        let log = host.recorder.is_some().then_some(state.log);
+        let mut port = GuestPort::new(abi, log, first);
+        let stop = interpret(program, decoder, state, &mut port, until_entry);
         if let Some(log) = port.log {
             state.log = log;
         }
-        self.interpreted += port.steps - first;
+        let retired = port.steps - first;
+        state.budget -= retired as i64;
+        self.interpreted += retired;
         stop
     }
 
@@ -275,7 +293,7 @@ impl Run {
             }
         }
         let inst = match self.decoder.fetch(self.state.pc) {
-            Ok(inst) => inst,
+            Ok(inst) => *inst,
             Err(fault) => return Ok(fault),
         };
         if exact || !fault.access {

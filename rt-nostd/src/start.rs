@@ -118,7 +118,7 @@ fn main(args: Strings, env: Strings) -> Result<u8, Failure> {
     state.pc = program.raw.entry;
     state.reservation = NO_RESERVATION;
     let limit = config.steps.unwrap_or(u64::MAX);
-    let mut run = Run::new(program, state, abi, host, chunk_steps, limit);
+    let mut run = Run::new(program, state, abi, host, chunk_steps, limit)?;
 
     // Every system call of the process's start has been made: what follows needs read, write,
     // writev, poll, ioctl, the memory calls, futex, and exit.
