@@ -6,6 +6,8 @@
 //! and checksums are the same code in both, so the two differ by instruction set only.
 #![cfg_attr(target_os = "none", no_std)]
 
+extern crate alloc;
+
 pub mod heap;
 pub mod rng;
 mod text;
@@ -88,4 +90,12 @@ impl Args {
     pub fn iterations(&self, default: u64) -> u64 {
         self.number(1, default)
     }
+}
+
+/// The whole of a compute guest: runs `work` for the iteration count in argument 1, or `default`, and prints
+/// its checksum.
+pub fn report(name: &str, args: Args, default: u64, work: fn(u64) -> u64) {
+    let iterations = args.iterations(default);
+    let checksum = work(iterations);
+    println!("{name}: {iterations} iterations, checksum {checksum:016x}");
 }

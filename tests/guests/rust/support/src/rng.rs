@@ -1,5 +1,7 @@
 //! Deterministic input and order-sensitive checksums.
 
+use alloc::vec::Vec;
+
 /// SplitMix64: the same sequence for the same seed, everywhere.
 #[derive(Clone)]
 pub struct Rng(u64);
@@ -65,4 +67,31 @@ impl Default for Checksum {
     fn default() -> Self {
         Self::new()
     }
+}
+
+const WORDS: [&str; 24] = [
+    "chunk", "trace", "hart", "register", "retired", "branch", "the", "of", "a", "load", "store",
+    "is", "and", "in", "to", "memory", "step", "replay", "value", "read", "before", "after",
+    "block", "witness",
+];
+
+/// Text of about `size` bytes with repetitions at several distances, and some noise.
+pub fn text(rng: &mut Rng, size: usize) -> Vec<u8> {
+    let mut out = Vec::with_capacity(size + 64);
+    while out.len() < size {
+        match rng.below(16) {
+            0 => out.extend_from_slice(b".\n"),
+            1 => out.extend(rng.next_u64().to_le_bytes()),
+            2 if out.len() > 200 => {
+                let start = rng.below(out.len() as u64 - 100) as usize;
+                let length = 20 + rng.below(60) as usize;
+                out.extend_from_within(start..start + length);
+            }
+            _ => {
+                out.extend_from_slice(WORDS[rng.below(WORDS.len() as u64) as usize].as_bytes());
+                out.push(b' ');
+            }
+        }
+    }
+    out
 }
