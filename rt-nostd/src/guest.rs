@@ -5,6 +5,7 @@ use crate::report::{Failure, say};
 use crate::sys;
 use core::ptr::{copy_nonoverlapping, with_exposed_provenance, with_exposed_provenance_mut};
 use hartlog_abi::{Errno, Host, Prot};
+use hartlog_format::layout::{page_ceil, page_floor};
 use hartlog_isa::Width;
 use sha2::{Digest, Sha256};
 
@@ -79,6 +80,17 @@ impl GuestHost {
     }
 }
 
+/// Asks for huge pages for a large piece of the guest's memory: what walks over tens of MiB waits
+/// for address translation more than for anything else.
+pub fn prefer_huge_pages(addr: u64, len: u64) {
+    const LARGE: u64 = 4 << 20;
+    if len >= LARGE {
+        let start = page_floor(addr);
+        // Where there are none, small pages do.
+        let _ = sys::advise_huge(start as usize, (page_ceil(addr + len) - start) as usize);
+    }
+}
+
 /// Pages are never executable: what runs is their translation.
 fn protection(prot: Prot) -> usize {
     match prot {
@@ -111,7 +123,11 @@ impl Host for GuestHost {
             // SAFETY: the ABI maps inside the guest's window, where Rust has no references.
             unsafe { sys::map_at(at, size, prot) }
         };
-        mapped.map_err(|errno| Failure::Memory { addr, len, errno })
+        mapped.map_err(|errno| Failure::Memory { addr, len, errno })?;
+        if !self.starting {
+            prefer_huge_pages(addr, len);
+        }
+        Ok(())
     }
 
     fn unmap(&mut self, addr: u64, len: u64) -> Result<(), Failure> {

@@ -3,7 +3,7 @@
 use crate::config::Config;
 use crate::drain::{Drain, RunHeader};
 use crate::fault;
-use crate::guest::{GuestHost, Output};
+use crate::guest::{self, GuestHost, Output};
 use crate::program::Program;
 use crate::recorder::{Recorder, Ring};
 use crate::report::{Failure, Line, say};
@@ -83,6 +83,9 @@ fn main(args: Strings, env: Strings) -> Result<u8, Failure> {
     let mut host = GuestHost::new(config.quiet);
     let (abi, sp) = load(&program, &mut host, guest_args.clone(), &config)?;
     host.starting = false;
+    for segment in program.segments {
+        guest::prefer_huge_pages(segment.vaddr, segment.mem_size);
+    }
     let (table, size) = program.table_pages();
     // SAFETY: the table was filled in by the linker; from here on it is only read.
     unsafe { sys::protect(table, size, sys::PROT_READ) }.map_err(|errno| Failure::Host {
