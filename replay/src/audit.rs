@@ -23,7 +23,7 @@ use std::convert::Infallible;
 
 /// A stretch of execution without environment call, and the call that ends it.
 pub struct Stretch<'t> {
-    /// Accesses, ascending by address.
+    /// Accesses, in the order of the first of each line.
     pub lines: Vec<Line>,
     /// The call; `None` at the end of a chunk.
     pub call: Option<Call<'t>>,
@@ -233,7 +233,7 @@ impl<'p> Auditor<'p> {
     /// Checks the accesses of a stretch and performs its writes.
     ///
     /// # Errors
-    /// The first byte, by address, that does not agree.
+    /// A byte that does not agree, of the line accessed first.
     pub fn accesses(&mut self, lines: &[Line]) -> Result<(), LineError> {
         let (mut page, mut prot) = (u64::MAX, Prot::None);
         for line in lines {

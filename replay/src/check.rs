@@ -6,7 +6,7 @@ use crate::chunk::{
 };
 use crate::error::{Difference, DifferenceKind};
 use crate::program::{Code, Program};
-use crate::shadow::Shadow;
+use crate::shadow::{Line, Shadow};
 use crate::trace::{Trace, TraceError};
 use core_affinity::CoreId;
 use crossbeam::channel::{self, Receiver, Sender};
@@ -148,18 +148,19 @@ struct Done<'t> {
 
 /// A sink that can be cut into stretches.
 trait Stretches: MemorySink + Send {
-    fn cut(&mut self) -> Vec<crate::shadow::Line>;
+    /// What was accessed; goes on in `spare`.
+    fn cut(&mut self, spare: &Receiver<Vec<Line>>) -> Vec<Line>;
 }
 
 impl Stretches for NoSink {
-    fn cut(&mut self) -> Vec<crate::shadow::Line> {
+    fn cut(&mut self, _: &Receiver<Vec<Line>>) -> Vec<Line> {
         Vec::new()
     }
 }
 
 impl Stretches for Shadow {
-    fn cut(&mut self) -> Vec<crate::shadow::Line> {
-        self.take()
+    fn cut(&mut self, spare: &Receiver<Vec<Line>>) -> Vec<Line> {
+        self.take(spare.try_recv().unwrap_or_default())
     }
 }
 
@@ -243,15 +244,23 @@ fn run<S: Stretches>(
     let (work_sender, work) = channel::unbounded();
     let (done_sender, done) = channel::unbounded();
     let (pin_sender, pinned) = channel::unbounded();
+    let (spare_sender, spare) = channel::unbounded();
     let scope = crossbeam::scope(|scope| {
         for (worker, core) in placement.iter().enumerate() {
             let (work, done, pin) = (work.clone(), done_sender.clone(), pin_sender.clone());
-            let (code, core) = (&code, *core);
+            let core = *core;
+            let replayer = Replayer {
+                trace,
+                program,
+                code: &code,
+                spare: spare.clone(),
+                worker,
+            };
             scope.spawn(move |_| {
                 let ok = core.is_none_or(|id| core_affinity::set_for_current(CoreId { id }));
                 // The receiver outlives this thread; were it gone, nobody would wait.
                 let _ = pin.send(ok);
-                serve(trace, program, code, sink(), worker, &work, &done);
+                replayer.serve(sink(), &work, &done);
             });
         }
         drop((done_sender, pin_sender));
@@ -259,6 +268,7 @@ fn run<S: Stretches>(
             trace,
             program,
             auditor,
+            spare: spare_sender,
             next: range.start,
             waiting: BTreeMap::new(),
             report: Report {
@@ -287,72 +297,71 @@ fn run<S: Stretches>(
     Ok(report)
 }
 
-/// Re-executes chunks until there are no more.
-fn serve<'t, S: Stretches>(
+/// What a thread needs to re-execute chunks.
+struct Replayer<'a, 't, S: Stretches> {
     trace: &'t Trace,
-    program: &Program,
-    code: &Code<LogPort<'t, S>>,
-    sink: S,
+    program: &'a Program,
+    code: &'a Code<LogPort<'t, S>>,
+    /// Buffers that were used before: fresh memory costs more than what is done with it.
+    spare: Receiver<Vec<Line>>,
     worker: usize,
-    work: &Receiver<u64>,
-    done: &Sender<Done<'t>>,
-) {
-    let mut port = LogPort::new(sink);
-    for index in work {
-        let start = Instant::now();
-        let result = one(trace, program, code, &mut port, index);
-        let sent = done.send(Done {
-            index,
-            worker,
-            busy: start.elapsed(),
-            result,
-        });
-        if sent.is_err() {
-            return;
-        }
-    }
 }
 
-/// Re-executes a chunk and compares its end with the start of the next.
-fn one<'t, S: Stretches>(
-    trace: &'t Trace,
-    program: &Program,
-    code: &Code<LogPort<'t, S>>,
-    port: &mut LogPort<'t, S>,
-    index: u64,
-) -> Result<Replayed<'t>, CheckError> {
-    let chunk = trace.chunk(index)?;
-    chunk.verify().map_err(|source| TraceError::Chunk {
-        chunk: index,
-        source,
-    })?;
-    let mut stretches = Vec::new();
-    let executed = execute(program, code, &chunk, port, |sink, call| {
-        stretches.push(Stretch {
-            lines: sink.cut(),
-            call: Some(call.clone()),
-        });
-    });
-    let lines = port.sink.cut();
-    let hart = executed?;
-    stretches.push(Stretch { lines, call: None });
-    if index + 1 < trace.len() {
-        let next = trace.chunk(index + 1)?;
-        if let Some((item, found, expected)) = first_difference(&hart, &start_state(next.header)) {
-            let kind = DifferenceKind::NextStart {
-                item,
-                expected,
-                found,
-            };
-            let step = next.header.first_step.get();
-            return Err(Difference::new(program, index, step, hart.pc, kind).into());
+impl<'t, S: Stretches> Replayer<'_, 't, S> {
+    /// Re-executes chunks until there are no more.
+    fn serve(&self, sink: S, work: &Receiver<u64>, done: &Sender<Done<'t>>) {
+        let mut port = LogPort::new(sink);
+        for index in work {
+            let start = Instant::now();
+            let result = self.one(&mut port, index);
+            let sent = done.send(Done {
+                index,
+                worker: self.worker,
+                busy: start.elapsed(),
+                result,
+            });
+            if sent.is_err() {
+                return;
+            }
         }
     }
-    Ok(Replayed {
-        chunk,
-        hart,
-        stretches,
-    })
+
+    /// Re-executes a chunk and compares its end with the start of the next.
+    fn one(&self, port: &mut LogPort<'t, S>, index: u64) -> Result<Replayed<'t>, CheckError> {
+        let chunk = self.trace.chunk(index)?;
+        chunk.verify().map_err(|source| TraceError::Chunk {
+            chunk: index,
+            source,
+        })?;
+        let mut stretches = Vec::new();
+        let executed = execute(self.program, self.code, &chunk, port, |sink, call| {
+            stretches.push(Stretch {
+                lines: sink.cut(&self.spare),
+                call: Some(call.clone()),
+            });
+        });
+        let lines = port.sink.cut(&self.spare);
+        let hart = executed?;
+        stretches.push(Stretch { lines, call: None });
+        if index + 1 < self.trace.len() {
+            let next = self.trace.chunk(index + 1)?;
+            let difference = first_difference(&hart, &start_state(next.header));
+            if let Some((item, found, expected)) = difference {
+                let kind = DifferenceKind::NextStart {
+                    item,
+                    expected,
+                    found,
+                };
+                let step = next.header.first_step.get();
+                return Err(Difference::new(self.program, index, step, hart.pc, kind).into());
+            }
+        }
+        Ok(Replayed {
+            chunk,
+            hart,
+            stretches,
+        })
+    }
 }
 
 /// Takes finished chunks in order.
@@ -360,6 +369,8 @@ struct Merge<'p, 't> {
     trace: &'t Trace,
     program: &'p Program,
     auditor: Option<Auditor<'p>>,
+    /// Takes back buffers.
+    spare: Sender<Vec<Line>>,
     /// The chunk whose turn it is.
     next: u64,
     waiting: BTreeMap<u64, Done<'t>>,
@@ -412,9 +423,13 @@ impl<'t> Merge<'_, 't> {
             return Ok(());
         };
         let mut from = header.first_step.get();
-        for stretch in &replayed.stretches {
+        for stretch in replayed.stretches {
             if let Err(error) = auditor.accesses(&stretch.lines) {
                 return Err(find(self.program, &replayed.chunk, from, error)?.into());
+            }
+            // Nobody takes it after the last chunk; small ones are not worth it.
+            if stretch.lines.capacity() >= 64 {
+                let _ = self.spare.send(stretch.lines);
             }
             if let Some(call) = &stretch.call {
                 auditor.call(call).map_err(|kind| {

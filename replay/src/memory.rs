@@ -34,6 +34,9 @@ impl Memory {
             .len(WINDOW_END as usize)
             .no_reserve_swap()
             .map_anon()?;
+        // Guests jump about in memory: huge pages save most address translations. Without them it
+        // is only slower.
+        let _ = bytes.advise(memmap2::Advice::HugePage);
         Ok(Memory {
             bytes,
             prot: vec![Prot::None; PAGES],
