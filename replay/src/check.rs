@@ -89,6 +89,9 @@ pub enum CheckError {
         /// What it holds.
         found: u64,
     },
+    /// argv\[0\] is not the one that every guest gets.
+    #[error("header: the first argument is not \"{}\"", hartlog_abi::ARGV0.escape_ascii())]
+    Argv0,
     /// It is not that of a run of the program.
     #[error("{0}")]
     Difference(Box<Difference>),
@@ -191,6 +194,9 @@ pub fn check(
             expected: hartlog_format::trace::ISA,
             found: isa,
         });
+    }
+    if header.arguments().next() != Some(hartlog_abi::ARGV0) {
+        return Err(CheckError::Argv0);
     }
     let len = trace.len();
     let range = options.chunks.clone().unwrap_or(0..len);
