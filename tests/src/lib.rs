@@ -2,6 +2,7 @@
 //! interpreter it is compared with.
 //!
 //! * [`elf`]: ELF files from parts;
+//! * [`guests`]: guest programs, translated and linked;
 //! * [`program`]: a translated program;
 //! * [`reference`](mod@reference): the interpreter, with the memory that both sides have;
 //! * [`native`]: generated code, run without linker and runtime;
@@ -12,6 +13,7 @@
 #![deny(unsafe_op_in_unsafe_fn)]
 
 pub mod elf;
+pub mod guests;
 pub mod lockstep;
 pub mod native;
 pub mod program;

@@ -21,7 +21,8 @@ pub fn sample(seed: u64, size: usize) -> Sample {
     let mut rng = Rng::new(seed);
     let mut pool = POOL.to_vec();
     rng.shuffle(&mut pool);
-    pool.truncate(3 + rng.below(10) as usize);
+    let few = if rng.one_in(2) { 4 } else { 10 };
+    pool.truncate(3 + rng.below(few) as usize);
     let mut x = [0; 32];
     for v in &mut x[1..] {
         *v = rng.value();
@@ -206,9 +207,11 @@ impl Maker {
     /// A few idioms, interleaved.
     fn run(&mut self) {
         let mut parts: Vec<std::vec::IntoIter<Inst>> = Vec::new();
+        let mut written = Vec::new();
         for _ in 0..1 + self.rng.below(4) {
             let mut insts = Vec::new();
             self.idiom(&mut insts);
+            written.extend(insts.iter().filter_map(Inst::writes));
             parts.push(insts.into_iter());
         }
         let interleave = !self.rng.one_in(3);
@@ -218,6 +221,71 @@ impl Maker {
                 Some(inst) => self.push(inst),
                 None => drop(parts.remove(i)),
             }
+        }
+        // Temporaries die: only then may a template leave their values out.
+        if self.rng.one_in(2) {
+            for r in written {
+                if self.rng.one_in(2) && r != COUNTER {
+                    let imm = self.rng.imm12();
+                    self.push(Inst::new(Op::Addi, r, 0, 0, imm));
+                }
+            }
+        }
+    }
+
+    /// Instructions that each use the result of the one before, mostly of the kinds that templates
+    /// fold into one another.
+    fn chain(&mut self, out: &mut Vec<Inst>) {
+        const FOLDED: [Op; 24] = [
+            Op::Slli,
+            Op::Srli,
+            Op::Srai,
+            Op::Slliw,
+            Op::Srliw,
+            Op::Sraiw,
+            Op::Add,
+            Op::Addi,
+            Op::Addiw,
+            Op::Addw,
+            Op::AddUw,
+            Op::SlliUw,
+            Op::Sh1add,
+            Op::Sh2add,
+            Op::Sh3addUw,
+            Op::Slt,
+            Op::Sltu,
+            Op::Sltiu,
+            Op::Xori,
+            Op::Mul,
+            Op::Sub,
+            Op::Andi,
+            Op::ZextH,
+            Op::Or,
+        ];
+        let (mut t, mut u) = (self.reg(), self.reg());
+        let mut a = self.src();
+        for _ in 0..2 + self.rng.below(5) {
+            let op = if self.rng.one_in(8) { self.any_binary() } else { self.rng.pick(&FOLDED) };
+            let other = if self.rng.one_in(2) { u } else { self.src() };
+            let (x, y) = if self.rng.one_in(3) { (other, a) } else { (a, other) };
+            let imm = match op.format() {
+                Format::I if op == Op::Addiw => self.rng.pick(&[0, 0, 0, 1, -1]),
+                Format::I => self.rng.imm12(),
+                Format::Shift => self.amount(64),
+                Format::ShiftW => self.amount(32),
+                _ => 0,
+            };
+            let x = if matches!(op.format(), Format::R) { x } else { a };
+            out.push(Inst::new(op, t, x, y, imm));
+            a = t;
+            if self.rng.one_in(3) {
+                std::mem::swap(&mut t, &mut u);
+            }
+        }
+        if self.rng.one_in(2) {
+            let d = self.dst();
+            let imm = self.rng.pick(&[0, 0, 1]);
+            out.push(Inst::new(self.rng.pick(&[Op::Addiw, Op::Addi]), d, a, 0, imm));
         }
     }
 
@@ -231,7 +299,7 @@ impl Maker {
         let (a, b, d) = (self.src(), self.src(), self.dst());
         let (t, u) = (self.reg(), self.reg());
         let mut op = |op, rd, rs1, rs2, imm| out.push(Inst::new(op, rd, rs1, rs2, imm));
-        match self.rng.below(24) {
+        match self.rng.below(30) {
             0 => {
                 // Zero- and sign-extension, and other fields cut out by two shifts.
                 let n = self.amount(64);
@@ -252,7 +320,7 @@ impl Maker {
                 let word = self.rng.one_in(2);
                 let (left, right, bits) = if word { (Op::Slliw, Op::Srliw, 32) } else { (Op::Slli, Op::Srli, 64) };
                 let n = 1 + self.rng.below(bits as u64 - 1) as i32;
-                let m = if self.rng.one_in(8) { self.amount(bits) } else { bits - n };
+                let m = if self.rng.one_in(4) { 1 + self.rng.below(bits as u64 - 1) as i32 } else { bits - n };
                 let other = if self.rng.one_in(8) { b } else { a };
                 op(left, t, a, 0, n);
                 op(right, u, other, 0, m);
@@ -364,6 +432,32 @@ impl Maker {
             16 | 17 => self.access(out),
             18 => self.indexed(out),
             19 => self.atomic(out),
+            20..=23 => self.chain(out),
+            24 => {
+                // Any result, extended.
+                let inst = self.any_pure();
+                out.push(inst);
+                let (x, n) = (inst.rd, self.rng.pick(&[32, 32, 48, 56]));
+                match self.rng.below(3) {
+                    0 => out.push(Inst::new(Op::Addiw, d, x, 0, 0)),
+                    1 => {
+                        out.push(Inst::new(Op::Slli, t, x, 0, n));
+                        out.push(Inst::new(self.rng.pick(&[Op::Srli, Op::Srai]), d, t, 0, n));
+                    }
+                    _ => out.push(Inst::new(Op::AddUw, d, x, self.rng.pick(&[0, b]), 0)),
+                }
+            }
+            25 => {
+                // Two 32-bit values compared or combined as 64-bit ones.
+                let word = [Op::Addw, Op::Subw, Op::Sllw, Op::Addiw, Op::Sraw, Op::Mulw, Op::Rorw];
+                for r in [t, u] {
+                    let (x, y, imm) = (self.src(), self.src(), self.rng.imm12());
+                    let first = if self.rng.one_in(4) { self.any_binary() } else { self.rng.pick(&word) };
+                    out.push(Inst::new(first, r, x, y, imm));
+                }
+                let second = self.rng.pick(&[Op::Slt, Op::Sltu, Op::And, Op::Or, Op::Xor, Op::Min, Op::Maxu]);
+                out.push(Inst::new(second, d, t, u, 0));
+            }
             _ => {
                 let inst = self.any_pure();
                 out.push(inst);
