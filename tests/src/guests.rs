@@ -40,8 +40,8 @@ pub struct Guest {
 pub struct Fault {
     /// Name of a `FaultKind`.
     pub kind: String,
-    /// Where it is.
-    pub pc: Place,
+    /// Where it is, if that is the same for every layout of the program.
+    pub pc: Option<Place>,
 }
 
 /// A guest address: a symbol and a distance from it, or a number.

@@ -140,7 +140,7 @@ fn ended(guest: &Guest, output: &std::process::Output, wanted: &Interpreted) {
     if let End::Fault(fault) = wanted.end {
         let pc = format!("{:#x}", fault.pc);
         assert!(stderr.contains(&pc), "{name}: no {pc} in:\n{stderr}");
-        if let Some(Place::Symbol { symbol, offset: 0 }) = guest.fault.as_ref().map(|f| &f.pc) {
+        if let Some(Place::Symbol { symbol, offset: 0 }) = guest.fault.as_ref().and_then(|f| f.pc.as_ref()) {
             assert!(stderr.contains(symbol), "{name}: no {symbol} in:\n{stderr}");
         }
     }
