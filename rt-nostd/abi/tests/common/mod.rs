@@ -73,7 +73,7 @@ impl Host for TestHost {
     }
 
     fn map(&mut self, addr: u64, len: u64, prot: Prot) -> Result<(), Full> {
-        assert!(addr % PAGE == 0 && len % PAGE == 0);
+        assert!(addr.is_multiple_of(PAGE) && len.is_multiple_of(PAGE));
         for page in addr / PAGE..(addr + len) / PAGE {
             self.pages.insert(page, (prot, vec![0; PAGE as usize]));
         }
