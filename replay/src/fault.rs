@@ -1,8 +1,10 @@
 //! Guest faults: which one a trap is, and how it is told.
 
 use crate::program::{Fetched, Program};
+use hartlog_format::layout::{STACK_GUARD, STACK_SIZE};
 use hartlog_format::status::FaultKind;
-use hartlog_isa::{Effect, Trap};
+use hartlog_isa::{Effect, Hart, Trap};
+use std::fmt;
 
 /// A guest fault. `value` is what [`hartlog_format::trace::ChunkHeader::end_value`] holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,36 +43,55 @@ pub(crate) fn memory_fault(effect: Option<Effect>) -> FaultKind {
     }
 }
 
-/// What is told on standard error about a fault.
+/// What is told on standard error about a fault; a translated program says the same.
 #[derive(Clone, Copy, Debug)]
 pub struct Message<'a> {
-    program: &'a Program,
-    fault: &'a Fault,
+    /// The program.
+    pub program: &'a Program,
+    /// The fault.
+    pub fault: &'a Fault,
+    /// State of the hart.
+    pub hart: &'a Hart,
+    /// Steps retired before the instruction.
+    pub steps: u64,
+    /// End (exclusive) of the stack.
+    pub stack_top: u64,
 }
 
-impl<'a> Message<'a> {
-    /// The message for a fault.
-    pub fn new(program: &'a Program, fault: &'a Fault) -> Message<'a> {
-        Message { program, fault }
-    }
-}
-
-impl std::fmt::Display for Message<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Display for Message<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Fault { kind, pc, value } = *self.fault;
-        let location = self.program.elf().locate(pc);
-        write!(f, "hartlog: {} at {location}", kind.describe())?;
+        let elf = self.program.elf();
+        let what = kind.describe();
+        writeln!(f, "hartlog: guest fault: {what} at pc {}", elf.locate(pc))?;
+        write!(f, "hartlog:   instruction: ")?;
         match self.program.fetch(pc) {
-            Fetched::Inst(inst) => write!(f, ": {inst}")?,
-            Fetched::Illegal { raw } if raw & 3 == 3 => write!(f, ": 0x{raw:08x}")?,
-            Fetched::Illegal { raw } => write!(f, ": 0x{raw:04x}")?,
-            Fetched::Outside => {}
+            Fetched::Inst(inst) if inst.len == 2 => {
+                writeln!(f, "{inst} (compressed, {:#06x})", inst.raw as u16)?;
+            }
+            Fetched::Inst(inst) => writeln!(f, "{inst} ({:#010x})", inst.raw)?,
+            Fetched::Illegal { raw } => writeln!(f, "none that is known ({raw:#x})")?,
+            Fetched::Outside => writeln!(f, "none, this is outside of the code")?,
         }
         match kind {
             FaultKind::LoadAccess | FaultKind::StoreAccess | FaultKind::MisalignedAtomic => {
-                write!(f, ": address {value:#x}")
+                let guard_end = self.stack_top - STACK_SIZE;
+                let overflow = (guard_end - STACK_GUARD..guard_end).contains(&value);
+                let note = if overflow {
+                    " (below the stack: it has overflowed)"
+                } else {
+                    ""
+                };
+                writeln!(f, "hartlog:   address: {value:#x}{note}")?;
             }
-            FaultKind::FetchAccess | FaultKind::Illegal | FaultKind::Breakpoint => Ok(()),
+            FaultKind::FetchAccess | FaultKind::Illegal | FaultKind::Breakpoint => {}
         }
+        write!(
+            f,
+            "hartlog:   step: {}, ra: {}, sp: {:#x}",
+            self.steps,
+            elf.locate(self.hart.x[1]),
+            self.hart.x[2]
+        )
     }
 }

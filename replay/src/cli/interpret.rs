@@ -3,6 +3,7 @@
 use super::{CliError, load};
 use hartlog_format::layout::{DEFAULT_CHUNK_STEPS, MAX_CHUNK_STEPS};
 use hartlog_format::status::exit;
+use replay::fault::Message;
 use replay::interp::{End, Interpreter, Options};
 use replay::io::Stdio;
 use std::fs::File;
@@ -75,13 +76,20 @@ impl Args {
         Ok(match end {
             End::Exit(status) => status,
             End::Fault(fault) => {
-                eprintln!("{}", replay::fault::Message::new(&program, &fault));
+                let message = Message {
+                    program: &program,
+                    fault: &fault,
+                    hart: interpreter.hart(),
+                    steps: interpreter.steps(),
+                    stack_top: interpreter.abi().stack_top(),
+                };
+                eprintln!("{message}");
                 fault.kind.exit_status()
             }
             End::StepLimit => {
                 let (pc, steps) = (interpreter.hart().pc, interpreter.steps());
                 eprintln!(
-                    "hartlog: step limit of {steps} reached at {}",
+                    "hartlog: the step limit of {steps} was reached at pc {}",
                     program.elf().locate(pc)
                 );
                 exit::STEP_LIMIT
