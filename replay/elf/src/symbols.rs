@@ -48,14 +48,9 @@ pub(crate) fn locate(elf: &Elf, addr: u64) -> Location<'_> {
     let symbol = after.checked_sub(1).and_then(|i| {
         let symbol = elf.symbols.get(i)?;
         let offset = addr - symbol.addr;
-        // A symbol names only its own segment, and only its own bytes if it says how many.
+        // A symbol names only its own bytes, if it says how many.
         let inside = symbol.size == 0 || offset < symbol.size;
-        let segment = elf
-            .segments
-            .iter()
-            .find(|s| (s.vaddr..s.end()).contains(&symbol.addr))?;
-        let same = (segment.vaddr..segment.end()).contains(&addr);
-        (inside && same).then(|| (elf.name(symbol), offset))
+        inside.then(|| (elf.name(symbol), offset))
     });
     Location { addr, symbol }
 }
