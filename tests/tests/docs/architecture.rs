@@ -9,7 +9,7 @@ use replay::program::Program;
 use replay::trace::Trace;
 use std::fmt::Write as _;
 use tests::elf::{Image, PF_R, PF_X, RVC, Segment, Symbol};
-use tests::guests::{Scratch, build, run};
+use tests::guests::{Scratch, run};
 
 /// Puts a listing into the first code block after its marker; the page as it should be.
 fn with_listing(page: &str, name: &str, listing: &str) -> String {
@@ -255,7 +255,9 @@ fn architecture_page_follows_one_load() {
 
     let scratch = Scratch::new("architecture");
     let (native, file) = (scratch.path("native"), scratch.path("trace"));
-    build(&elf, Mode::Trace, &native);
+    if let Err(e) = compiler::link::link(&traced.object, &native, "ld") {
+        panic!("{e}");
+    }
     let path = file.to_string_lossy();
     let env = [("HARTLOG_TRACE", path.as_ref()), ("HARTLOG_QUIET", "1")];
     let output = run(&native, &[], b"", &env);
