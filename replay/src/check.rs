@@ -11,7 +11,6 @@ use crate::trace::{Trace, TraceError};
 use core_affinity::CoreId;
 use crossbeam::channel::{self, Receiver, Sender};
 use hartlog_format::parse::Chunk;
-use hartlog_format::trace::end;
 use hartlog_isa::Hart;
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -215,16 +214,28 @@ pub fn check(
     }
 }
 
-/// Threads and the cores that they are pinned to.
-fn placement(options: &Options) -> Vec<Option<usize>> {
+/// Threads and the cores that they are to be pinned to.
+fn placement(options: &Options, allowed: &[CoreId]) -> Vec<Option<usize>> {
     let cores = if options.cores.is_empty() {
-        let allowed = core_affinity::get_core_ids().unwrap_or_default();
         allowed.iter().map(|c| c.id).collect()
     } else {
         options.cores.clone()
     };
-    let jobs = options.jobs.unwrap_or(cores.len()).max(1);
-    (0..jobs).map(|i| cores.get(i).copied()).collect()
+    let jobs = match (options.jobs, cores.len()) {
+        (Some(jobs), _) => jobs,
+        (None, 0) => std::thread::available_parallelism().map_or(1, |n| n.get()),
+        (None, len) => len,
+    };
+    (0..jobs.max(1)).map(|i| cores.get(i).copied()).collect()
+}
+
+/// Pins this thread; whether that could be done.
+fn pin(core: Option<usize>, allowed: &[CoreId]) -> bool {
+    core.is_none_or(|id| {
+        // Other numbers would be taken for an index by the system's own tables.
+        let known = allowed.iter().any(|c| c.id == id);
+        known && core_affinity::set_for_current(CoreId { id })
+    })
 }
 
 fn run<S: Stretches>(
@@ -236,11 +247,14 @@ fn run<S: Stretches>(
     sink: fn() -> S,
 ) -> Result<Report, CheckError> {
     let start = Instant::now();
-    let placement = placement(options);
+    let allowed = core_affinity::get_core_ids().unwrap_or_default();
+    let placement = placement(options, &allowed);
     let code: Code<LogPort<'_, S>> = program.code();
     let memory = !options.no_memory && options.chunks.is_none();
     let auditor = if memory {
-        let first = (!trace.is_empty()).then(|| trace.chunk(0)).transpose()?;
+        let first = (!trace.is_empty())
+            .then(|| verified(trace, 0))
+            .transpose()?;
         let header = trace.header()?;
         Some(Auditor::new(program, &header, first.map(|c| c.header))?)
     } else {
@@ -253,8 +267,8 @@ fn run<S: Stretches>(
     let (spare_sender, spare) = channel::unbounded();
     let scope = crossbeam::scope(|scope| {
         for (worker, core) in placement.iter().enumerate() {
-            let (work, done, pin) = (work.clone(), done_sender.clone(), pin_sender.clone());
-            let core = *core;
+            let (work, done, report) = (work.clone(), done_sender.clone(), pin_sender.clone());
+            let (core, allowed) = (*core, &allowed);
             let replayer = Replayer {
                 trace,
                 program,
@@ -263,9 +277,9 @@ fn run<S: Stretches>(
                 worker,
             };
             scope.spawn(move |_| {
-                let ok = core.is_none_or(|id| core_affinity::set_for_current(CoreId { id }));
+                let ok = pin(core, allowed);
                 // The receiver outlives this thread; were it gone, nobody would wait.
-                let _ = pin.send(ok);
+                let _ = report.send(ok);
                 replayer.serve(sink(), &work, &done);
             });
         }
@@ -303,6 +317,16 @@ fn run<S: Stretches>(
     Ok(report)
 }
 
+/// A chunk whose checksum is right.
+fn verified(trace: &Trace, index: u64) -> Result<Chunk<'_>, TraceError> {
+    let chunk = trace.chunk(index)?;
+    chunk.verify().map_err(|source| TraceError::Chunk {
+        chunk: index,
+        source,
+    })?;
+    Ok(chunk)
+}
+
 /// What a thread needs to re-execute chunks.
 struct Replayer<'a, 't, S: Stretches> {
     trace: &'t Trace,
@@ -334,11 +358,7 @@ impl<'t, S: Stretches> Replayer<'_, 't, S> {
 
     /// Re-executes a chunk and compares its end with the start of the next.
     fn one(&self, port: &mut LogPort<'t, S>, index: u64) -> Result<Replayed<'t>, CheckError> {
-        let chunk = self.trace.chunk(index)?;
-        chunk.verify().map_err(|source| TraceError::Chunk {
-            chunk: index,
-            source,
-        })?;
+        let chunk = verified(self.trace, index)?;
         let mut stretches = Vec::new();
         let executed = execute(self.program, self.code, &chunk, port, |sink, call| {
             stretches.push(Stretch {
@@ -537,9 +557,4 @@ impl Consumer for Finder {
 /// Lower-case hexadecimal digits.
 pub fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|b| format!("{b:02x}")).collect()
-}
-
-/// Whether a chunk ends the run.
-pub fn is_last(chunk: &Chunk<'_>) -> bool {
-    chunk.header.end_kind.get() != end::NEXT
 }

@@ -8,7 +8,9 @@ use hartlog_format::layout::{GUEST_END, GUEST_MIN};
 use hartlog_format::parse::{Chunk, Event, Events};
 use hartlog_format::status::FaultKind;
 use hartlog_format::trace::{ChunkHeader, EventHeader, RangeHeader, end, pad8, range};
-use hartlog_isa::{Hart, Port, Step, Stop, Trap, Width, step};
+use hartlog_isa::{Hart, Port, Stop, Trap, Width};
+
+pub use crate::rows::{Access, Consumer, Row, replay};
 
 /// Who wants to know of the memory accesses of a chunk.
 pub trait MemorySink {
@@ -37,8 +39,8 @@ impl MemorySink for NoSink {
 /// Memory as a chunk sees it: reads come from the log.
 pub struct LogPort<'t, S> {
     log: &'t [u8],
-    at: usize,
-    steps: u64,
+    pub(crate) at: usize,
+    pub(crate) steps: u64,
     /// Told of every access.
     pub sink: S,
 }
@@ -74,7 +76,7 @@ impl<'t, S: MemorySink> LogPort<'t, S> {
         }
     }
 
-    fn rewind(&mut self, chunk: &Chunk<'t>) {
+    pub(crate) fn rewind(&mut self, chunk: &Chunk<'t>) {
         self.log = chunk.log;
         self.at = 0;
         self.steps = chunk.header.first_step.get();
@@ -198,19 +200,19 @@ pub fn first_difference(a: &Hart, b: &Hart) -> Option<(StateItem, u64, u64)> {
 }
 
 /// What the walk over a chunk has come to.
-struct Walk<'p, 't> {
+pub(crate) struct Walk<'p, 't> {
     program: &'p Program,
     chunk: &'p Chunk<'t>,
-    hart: Hart,
+    pub(crate) hart: Hart,
     events: EventQueue<'t>,
     /// Steps retired in the chunk.
-    done: u64,
+    pub(crate) done: u64,
     /// The last instruction that retired, if it was an `ecall`.
     last_call: Option<Call<'t>>,
 }
 
 impl<'p, 't> Walk<'p, 't> {
-    fn new(program: &'p Program, chunk: &'p Chunk<'t>) -> Walk<'p, 't> {
+    pub(crate) fn new(program: &'p Program, chunk: &'p Chunk<'t>) -> Walk<'p, 't> {
         Walk {
             program,
             chunk,
@@ -224,11 +226,11 @@ impl<'p, 't> Walk<'p, 't> {
         }
     }
 
-    fn left(&self) -> u64 {
+    pub(crate) fn left(&self) -> u64 {
         self.chunk.header.steps.get() - self.done
     }
 
-    fn step(&self) -> u64 {
+    pub(crate) fn step(&self) -> u64 {
         self.chunk.header.first_step.get() + self.done
     }
 
@@ -244,7 +246,7 @@ impl<'p, 't> Walk<'p, 't> {
     }
 
     /// Takes the event of an `ecall` that has just retired, and its result.
-    fn call(&mut self) -> Result<&Call<'t>, Difference> {
+    pub(crate) fn call(&mut self) -> Result<&Call<'t>, Difference> {
         const ECALL_BYTES: u64 = 4;
         let (step, pc) = (self.step() - 1, self.hart.pc.wrapping_sub(ECALL_BYTES));
         let (event, raw) = self
@@ -268,7 +270,7 @@ impl<'p, 't> Walk<'p, 't> {
     }
 
     /// The instruction at pc did not retire.
-    fn trapped(&self, trap: Trap<PortFault>) -> Difference {
+    pub(crate) fn trapped(&self, trap: Trap<PortFault>) -> Difference {
         let trap = match trap {
             Trap::Illegal => Trap::Illegal,
             Trap::Breakpoint => Trap::Breakpoint,
@@ -298,13 +300,13 @@ impl<'p, 't> Walk<'p, 't> {
     }
 
     /// There is no instruction at pc.
-    fn no_instruction(&self) -> Difference {
+    pub(crate) fn no_instruction(&self) -> Difference {
         let fault = self.program.fetch_fault(self.hart.pc);
         self.difference(DifferenceKind::Trap(fault))
     }
 
     /// Everything that must hold after the last step.
-    fn finish(self, log_used: usize) -> Result<Hart, Difference> {
+    pub(crate) fn finish(self, log_used: usize) -> Result<Hart, Difference> {
         let header = self.chunk.header;
         if log_used != self.chunk.log.len() {
             let len = self.chunk.log.len() as u64;
@@ -476,156 +478,4 @@ pub fn execute<'t, S: MemorySink>(
             Stop::Trap(trap) => return Err(walk.trapped(trap)),
         }
     }
-}
-
-/// One retired instruction. Values that an instruction does not have are 0.
-#[derive(Clone, Copy, Debug)]
-pub struct Row<'a> {
-    /// Steps retired before it, since the start of the run.
-    pub step: u64,
-    /// Its address.
-    pub pc: u64,
-    /// Its index in the decoded program, see [`Program::fetch_indexed`].
-    pub index: u64,
-    /// The instruction.
-    pub inst: &'a hartlog_isa::Inst,
-    /// Value of rs1 before.
-    pub rs1: u64,
-    /// Value of rs2 before, or the immediate (sign-extended) if there is no rs2.
-    pub rs2: u64,
-    /// Value of rd after; a0 of an `ecall`.
-    pub rd: u64,
-    /// Memory access.
-    pub access: Option<Access>,
-    /// Address of the next instruction.
-    pub next_pc: u64,
-}
-
-/// A memory access of an instruction.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Access {
-    /// Effective address.
-    pub addr: u64,
-    /// Width.
-    pub width: Width,
-    /// Value read, zero-extended.
-    pub read: Option<u64>,
-    /// Value written, zero-extended.
-    pub written: Option<u64>,
-}
-
-/// Takes the steps of a chunk, one by one. Every method does nothing unless it is written.
-pub trait Consumer {
-    /// A chunk starts.
-    fn begin_chunk(&mut self, _chunk: &Chunk<'_>) {}
-    /// An instruction retired.
-    fn row(&mut self, _row: &Row<'_>) {}
-    /// An environment call; its row follows.
-    fn call(&mut self, _call: &Call<'_>) {}
-    /// The chunk is at its end, in this state.
-    fn end_chunk(&mut self, _hart: &Hart) {}
-}
-
-/// [`LogPort`] that remembers the access.
-struct RowPort<'t> {
-    log: LogPort<'t, NoSink>,
-    access: Option<Access>,
-}
-
-impl Port for RowPort<'_> {
-    type Fault = PortFault;
-
-    #[inline(always)]
-    fn load(&mut self, addr: u64, width: Width) -> Result<u64, PortFault> {
-        let value = self.log.load(addr, width)?;
-        self.access = Some(Access {
-            addr,
-            width,
-            read: Some(value),
-            written: None,
-        });
-        Ok(value)
-    }
-
-    #[inline(always)]
-    fn store(&mut self, addr: u64, width: Width, value: u64) -> Result<(), PortFault> {
-        self.log.store(addr, width, value)?;
-        let read = self.access.and_then(|a| a.read);
-        self.access = Some(Access {
-            addr,
-            width,
-            read,
-            written: Some(value),
-        });
-        Ok(())
-    }
-
-    #[inline(always)]
-    fn steps(&mut self) -> u64 {
-        self.log.steps
-    }
-}
-
-/// Re-executes a chunk and hands over every step. Returns the state at its end.
-///
-/// # Errors
-/// The first [`Difference`] inside the chunk; the rows before it were handed over.
-pub fn replay<'t, C: Consumer>(
-    program: &Program,
-    chunk: &Chunk<'t>,
-    consumer: &mut C,
-) -> Result<Hart, Difference> {
-    let mut walk = Walk::new(program, chunk);
-    let mut port = RowPort {
-        log: LogPort::new(NoSink),
-        access: None,
-    };
-    port.log.rewind(chunk);
-    consumer.begin_chunk(chunk);
-    while walk.left() > 0 {
-        let pc = walk.hart.pc;
-        let (fetched, index) = program.fetch_indexed(pc);
-        let Fetched::Inst(inst) = fetched else {
-            return Err(walk.no_instruction());
-        };
-        let value = |x: &[u64; 32], register: Option<u8>, other| {
-            register.map_or(other, |r| x[usize::from(r & 31)])
-        };
-        let (rs1, rs2) = inst.sources();
-        let rs1 = value(&walk.hart.x, rs1, 0);
-        let rs2 = value(&walk.hart.x, rs2, i64::from(inst.imm) as u64);
-        port.access = None;
-        let hart = &mut walk.hart;
-        let outcome = step(&mut hart.x, &mut hart.reservation, pc, inst, &mut port);
-        let step = walk.step();
-        let rd = match outcome {
-            Ok(Step::Next(next)) => {
-                walk.hart.pc = next;
-                walk.done += 1;
-                value(&walk.hart.x, inst.writes(), 0)
-            }
-            Ok(Step::Ecall(next)) => {
-                walk.hart.pc = next;
-                walk.done += 1;
-                consumer.call(walk.call()?);
-                walk.hart.x[10]
-            }
-            Err(trap) => return Err(walk.trapped(trap)),
-        };
-        port.log.steps += 1;
-        consumer.row(&Row {
-            step,
-            pc,
-            index,
-            inst,
-            rs1,
-            rs2,
-            rd,
-            access: port.access,
-            next_pc: walk.hart.pc,
-        });
-    }
-    let hart = walk.finish(port.log.at)?;
-    consumer.end_chunk(&hart);
-    Ok(hart)
 }

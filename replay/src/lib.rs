@@ -48,6 +48,7 @@ pub mod io;
 pub mod mapping;
 pub mod memory;
 pub mod program;
+mod rows;
 pub mod shadow;
 pub mod trace;
 pub mod write;

@@ -58,7 +58,7 @@ impl Args {
         let start = Instant::now();
         let end = match &self.trace {
             Some(path) => {
-                let file = File::create(path).map_err(|source| CliError::Write {
+                let file = File::create(path).map_err(|source| CliError::TraceFile {
                     path: path.clone(),
                     source,
                 })?;

@@ -52,7 +52,7 @@ pub enum CliError {
     #[error("{0}")]
     Interpret(#[from] InterpretError),
     #[error("{}: {source}", path.display())]
-    Write {
+    TraceFile {
         path: PathBuf,
         source: std::io::Error,
     },
@@ -69,9 +69,7 @@ impl CliError {
                 source: TraceError::Io { .. },
                 ..
             }
-            | CliError::Write { .. }
-            | CliError::Stdout(_)
-            | CliError::Interpret(InterpretError::Output(_) | InterpretError::Trace(_)) => exit::IO,
+            | CliError::Stdout(_) => exit::IO,
             CliError::Load(LoadError::Elf { .. })
             | CliError::Trace { .. }
             | CliError::Check {
@@ -82,7 +80,13 @@ impl CliError {
                 source: CheckError::Audit(_) | CheckError::Thread,
                 ..
             }
-            | CliError::Interpret(InterpretError::Memory(_)) => exit::HOST,
+            | CliError::Interpret(InterpretError::Memory(_) | InterpretError::Output(_)) => {
+                exit::HOST
+            }
+            // As a translated program does: a status that guests do not have.
+            CliError::TraceFile { .. } | CliError::Interpret(InterpretError::Trace(_)) => {
+                exit::TRACE_OUTPUT
+            }
             CliError::Check {
                 source: CheckError::Chunks { .. },
                 ..

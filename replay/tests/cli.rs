@@ -1,0 +1,276 @@
+//! The command line: what is printed, and which exit status.
+
+mod common;
+
+use hartlog_format::status::exit;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+/// A directory of one test, removed when it ends.
+struct Scratch(PathBuf);
+
+impl Scratch {
+    fn new(name: &str) -> Scratch {
+        let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+        std::fs::create_dir_all(&dir).expect("a directory");
+        Scratch(dir)
+    }
+
+    fn file(&self, name: &str, bytes: &[u8]) -> String {
+        let path = self.0.join(name);
+        std::fs::write(&path, bytes).expect("a file");
+        path.into_os_string().into_string().expect("UTF-8")
+    }
+
+    /// ELF and trace of the small program.
+    fn program(&self) -> (String, String) {
+        let program = common::program();
+        let elf = self.file("prog.elf", program.elf().bytes());
+        let trace = self.file("prog.trace", &common::trace_bytes(&program, 16));
+        (elf, trace)
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        // What is left behind is cleaned with the target directory.
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+fn replay(args: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_replay"))
+        .args(args)
+        .stdin(Stdio::null())
+        .output()
+        .expect("it starts")
+}
+
+fn stdout(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+#[track_caller]
+fn expect(args: &[&str], status: u8) -> Output {
+    let output = replay(args);
+    let code = output.status.code();
+    assert_eq!(code, Some(status.into()), "{}", stderr(&output));
+    let told = status == exit::OK || !output.stderr.is_empty();
+    assert!(told, "a message goes with status {status}");
+    output
+}
+
+#[test]
+fn help_has_examples() {
+    for args in [
+        &["--help"][..],
+        &["check", "--help"],
+        &["interpret", "--help"],
+        &["info", "--help"],
+        &["dump", "--help"],
+    ] {
+        let text = stdout(&expect(args, exit::OK));
+        assert!(text.contains("Examples:"), "{text}");
+    }
+}
+
+#[test]
+fn wrong_command_lines() {
+    for args in [
+        &[][..],
+        &["check"],
+        &["check", "t", "--elf", "e", "--jobs", "0"],
+        &["check", "t", "--elf", "e", "--chunk", "5..2"],
+        &["interpret", "e", "--chunk-steps", "0"],
+        &["frobnicate"],
+    ] {
+        expect(args, exit::USAGE);
+    }
+}
+
+#[test]
+fn a_good_trace() {
+    let scratch = Scratch::new("good");
+    let (elf, trace) = scratch.program();
+    let text = stdout(&expect(&["check", &trace, "--elf", &elf], exit::OK));
+    for part in [
+        "ok: 6 chunks",
+        "exit 3",
+        "per step",
+        "thread 0",
+        "MIPS in all",
+    ] {
+        assert!(text.contains(part), "{part} is missing in\n{text}");
+    }
+    let text = stdout(&expect(
+        &["check", &trace, "--elf", &elf, "--json", "--jobs", "2"],
+        exit::OK,
+    ));
+    let json: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+    assert_eq!(json["ok"], true);
+    assert_eq!(json["chunks"], 6);
+    assert_eq!(json["memory_checked"], true);
+    assert_eq!(json["threads"].as_array().map(Vec::len), Some(2));
+    let steps: u64 = json["threads"]
+        .as_array()
+        .expect("a list")
+        .iter()
+        .filter_map(|t| t["steps"].as_u64())
+        .sum();
+    assert_eq!(Some(steps), json["steps"].as_u64());
+}
+
+#[test]
+fn parts_of_a_trace() {
+    let scratch = Scratch::new("parts");
+    let (elf, trace) = scratch.program();
+    for (range, chunks) in [("1..3", 2), ("..2", 2), ("4..", 2), ("0", 1), ("3..3", 0)] {
+        let args = ["check", &trace, "--elf", &elf, "--chunk", range, "--json"];
+        let json: serde_json::Value =
+            serde_json::from_str(&stdout(&expect(&args, exit::OK))).expect("JSON");
+        assert_eq!(json["chunks"], chunks, "{range}");
+        assert_eq!(json["memory_checked"], false);
+    }
+    let args = ["check", &trace, "--elf", &elf, "--chunk", "5..7"];
+    expect(&args, exit::USAGE);
+}
+
+#[test]
+fn cores_that_are_not_there_are_a_warning() {
+    let scratch = Scratch::new("cores");
+    let (elf, trace) = scratch.program();
+    let args = ["check", &trace, "--elf", &elf, "--cores", "100000,5000"];
+    let output = expect(&args, exit::OK);
+    let text = stderr(&output);
+    assert!(text.contains("2 threads could not be pinned"), "{text}");
+}
+
+#[test]
+fn statuses_of_check() {
+    let scratch = Scratch::new("statuses");
+    let (elf, trace) = scratch.program();
+    let bytes = std::fs::read(&trace).expect("the trace");
+    let other = scratch.file("other.elf", common::other_program().elf().bytes());
+    expect(&["check", &trace, "--elf", &other], exit::MISMATCH);
+    expect(&["check", "/nonexistent", "--elf", &elf], exit::IO);
+    expect(&["check", &trace, "--elf", "/nonexistent"], exit::IO);
+    expect(&["check", &trace, "--elf", &trace], exit::INPUT);
+    expect(&["check", &elf, "--elf", &elf], exit::INPUT);
+
+    let mut altered = bytes.clone();
+    let chunk = bytes
+        .windows(4)
+        .position(|w| w == b"CHNK")
+        .expect("a chunk");
+    altered[chunk + 40] ^= 1;
+    let broken = scratch.file("broken.trace", &altered);
+    expect(&["check", &broken, "--elf", &elf], exit::INPUT);
+    common::repair(&mut altered);
+    let repaired = scratch.file("repaired.trace", &altered);
+    let args = ["check", &repaired, "--elf", &elf, "--json"];
+    let output = expect(&args, exit::MISMATCH);
+    assert!(stdout(&output).contains("\"ok\": false"));
+
+    let cut = scratch.file("cut.trace", &bytes[..bytes.len() - 100]);
+    let output = expect(&["check", &cut, "--elf", &elf], exit::INCOMPLETE);
+    assert!(stderr(&output).contains("incomplete"));
+    let args = ["check", &cut, "--elf", &elf, "--allow-incomplete"];
+    expect(&args, exit::OK);
+    let output = replay(&["info", &cut]);
+    assert_eq!(output.status.code(), Some(exit::INCOMPLETE.into()));
+}
+
+#[test]
+fn info_and_dump() {
+    let scratch = Scratch::new("dump");
+    let (elf, trace) = scratch.program();
+    let text = stdout(&expect(&["info", &trace, "--chunks"], exit::OK));
+    for part in [
+        "RV64 ABCIM",
+        "chunk steps  16",
+        "arguments    guest",
+        "exit 3",
+        "next",
+    ] {
+        assert!(text.contains(part), "{part} is missing in\n{text}");
+    }
+    let args = [
+        "dump", &trace, "--elf", &elf, "--chunk", "0", "--steps", "2..6",
+    ];
+    let text = stdout(&expect(&args, exit::OK));
+    let lines: Vec<_> = text.lines().collect();
+    assert_eq!(lines.len(), 4, "{text}");
+    for (line, part) in lines.iter().zip([
+        "sd t0,0(s0)",
+        "read 0x5 -> t1=0x5",
+        "[0x11002]",
+        "read 0x5 wrote 0xa -> t1=0x5",
+    ]) {
+        assert!(line.contains(part), "{part} is missing in\n{text}");
+    }
+    let args = ["dump", &trace, "--elf", &elf, "--chunk", "3"];
+    let text = stdout(&expect(&args, exit::OK));
+    assert!(
+        text.contains("environment call 64(0x1, 0x11000, 0x8"),
+        "{text}"
+    );
+    let args = ["dump", &trace, "--elf", &elf, "--chunk", "6"];
+    expect(&args, exit::INPUT);
+}
+
+#[test]
+fn interpret_passes_the_status_on() {
+    let scratch = Scratch::new("interpret");
+    let (elf, trace) = scratch.program();
+    let written = scratch.file("written.trace", b"");
+    let args = [
+        "interpret",
+        &elf,
+        "--trace",
+        &written,
+        "--chunk-steps",
+        "16",
+    ];
+    assert_eq!(replay(&args).status.code(), Some(3));
+    let read = |path: &String| std::fs::read(path).expect("a trace");
+    assert_eq!(read(&written), read(&trace));
+
+    let args = ["interpret", &elf, "--steps", "10"];
+    let output = expect(&args, exit::STEP_LIMIT);
+    assert!(stderr(&output).contains("the step limit of 10 was reached at pc 0x1"));
+    let args = ["interpret", &elf, "--trace", "/nonexistent/file"];
+    expect(&args, exit::TRACE_OUTPUT);
+    expect(
+        &["interpret", &elf, "--trace", "/dev/full"],
+        exit::TRACE_OUTPUT,
+    );
+
+    let fault = common::parse(&[hartlog_isa::Inst::new(hartlog_isa::Op::Ebreak, 0, 0, 0, 0)]);
+    let fault = scratch.file("fault.elf", fault.elf().bytes());
+    let output = expect(&["interpret", &fault], exit::FAULT_BREAKPOINT);
+    let text = stderr(&output);
+    assert!(
+        text.starts_with("hartlog: guest fault: breakpoint at pc 0x100b0"),
+        "{text}"
+    );
+    assert!(text.contains("instruction: ebreak (0x00100073)"), "{text}");
+}
+
+#[test]
+fn a_closed_pipe_is_no_panic() {
+    let scratch = Scratch::new("pipe");
+    let (elf, trace) = scratch.program();
+    let (reader, writer) = std::io::pipe().expect("a pipe");
+    drop(reader);
+    let output = Command::new(env!("CARGO_BIN_EXE_replay"))
+        .args(["dump", &trace, "--elf", &elf, "--chunk", "0"])
+        .stdout(writer)
+        .output()
+        .expect("it starts");
+    assert_eq!(output.status.code(), Some(exit::IO.into()));
+    assert!(!stderr(&output).contains("panicked"));
+}
