@@ -1,7 +1,7 @@
 //! Guest programs: the manifests of `tests/guests`, translated and linked, run in every way there
 //! is.
 
-use compiler::{Mode, Options};
+use compiler::Options;
 use hartlog_elf::Elf;
 use replay::interp::{End, Interpreter};
 use replay::io::Buffers;
@@ -170,9 +170,8 @@ impl Drop for Scratch {
 ///
 /// # Panics
 /// If that fails.
-pub fn build(elf: &Elf, mode: Mode, output: &Path) {
-    let options = Options { mode, ..Options::default() };
-    let translation = match compiler::compile(elf, &options) {
+pub fn build(elf: &Elf, options: &Options, output: &Path) {
+    let translation = match compiler::compile(elf, options) {
         Ok(translation) => translation,
         Err(e) => panic!("{e}"),
     };

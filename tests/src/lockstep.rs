@@ -10,7 +10,6 @@ use crate::reference::{Fault, Reference, Region, Stop, environment_call, interpr
 use hartlog_format::status::FaultKind;
 use hartlog_isa::{ABI_NAMES, Effect, Hart, Op, Outcome, decode_at};
 use std::fmt;
-use std::io;
 
 /// A run of generated code.
 pub struct Native<'p> {
@@ -34,13 +33,16 @@ pub struct Defect(pub String);
 impl<'p> Native<'p> {
     /// Maps code and memory, for chunks of up to `max_steps` steps.
     ///
-    /// # Errors
-    /// What the kernel reports.
-    pub fn new(program: &'p Program, memory: &[Region], max_steps: u64) -> io::Result<Native<'p>> {
+    /// # Panics
+    /// If memory cannot be mapped.
+    pub fn new(program: &'p Program, memory: &[Region], max_steps: u64) -> Native<'p> {
         // Replay accesses no memory: the guest's is not even there.
         let memory = if program.setup.mode == Mode::Replay { &[] } else { memory };
-        let machine = Machine::new(program, memory, max_steps)?;
-        Ok(Native { program, machine, steps: 0, entered: 0, interpreted: 0, log_len: 0 })
+        let machine = match Machine::new(program, memory, max_steps) {
+            Ok(machine) => machine,
+            Err(e) => panic!("the program cannot be mapped: {e}"),
+        };
+        Native { program, machine, steps: 0, entered: 0, interpreted: 0, log_len: 0 }
     }
 
     /// Sets the hart's state; `steps` were retired before.
@@ -305,29 +307,22 @@ fn same_stop(found: Stop, wanted: Stop) -> bool {
 ///
 /// # Errors
 /// The first [`Difference`].
-///
-/// # Panics
-/// If memory cannot be mapped.
 pub fn compare(
-    program: &Program,
+    native: &mut Native<'_>,
     memory: &[Region],
     start: &Hart,
     budgets: &[u64],
     limit: u64,
 ) -> Result<Stop, Box<Difference>> {
-    let longest = budgets.iter().copied().max().unwrap_or(1);
-    let mut native = match Native::new(program, memory, longest) {
-        Ok(native) => native,
-        Err(e) => panic!("guest memory cannot be mapped: {e}"),
-    };
+    native.machine.reset(memory);
     native.start(start, 0);
-    let mut reference = Reference::new(&program.elf, start.clone(), memory.to_vec());
+    let mut reference = Reference::new(&native.program.elf, start.clone(), memory.to_vec());
     let mut budgets = budgets.iter().copied().cycle();
     loop {
         let budget = budgets.next().unwrap_or(1);
         let (steps, before) = (reference.steps, reference.hart.clone());
         let difference = |what| Box::new(Difference { steps, budget, start: before.clone(), what });
-        let stop = chunk(&mut native, &mut reference, budget).map_err(difference)?;
+        let stop = chunk(native, &mut reference, budget).map_err(difference)?;
         if native.steps != reference.steps {
             return Ok(stop);
         }

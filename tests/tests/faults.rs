@@ -3,7 +3,7 @@
 
 use hartlog_isa::{Effect, Inst, Op};
 use std::collections::HashMap;
-use tests::lockstep::compare;
+use tests::lockstep::{Native, compare};
 use tests::program::Mode;
 use tests::random::Rng;
 use tests::reference::Stop;
@@ -77,8 +77,9 @@ fn faults_are_exact_at_every_position() {
             let mixed: Vec<u64> = (0..16).map(|_| 1 + rng.below(40)).collect();
             for (mode, checked) in [(Mode::Trace, false), (Mode::Fast, false), (Mode::Trace, true), (Mode::Replay, false)] {
                 let program = faulty.translate(&image, mode, checked);
+                let mut native = Native::new(&program, &memory, 1 << 18);
                 for budgets in [&[1 << 18][..], &mixed] {
-                    match compare(&program, &memory, &faulty.hart(), budgets, LIMIT) {
+                    match compare(&mut native, &memory, &faulty.hart(), budgets, LIMIT) {
                         Ok(Stop::Fault(fault)) if fault.pc == pc => {
                             *reached.entry(format!("{:?}", fault.kind)).or_default() += 1;
                         }

@@ -5,10 +5,12 @@
 //! `HARTLOG_GUESTS` restricts the names (comma-separated beginnings); `HARTLOG_DEEP=1` takes all
 //! chunk sizes for all guests.
 
-use compiler::Mode;
+use compiler::{Mode, Options};
+use hartlog_format::status::FaultKind;
 use replay::interp::End;
 use replay::program::Program;
 use replay::trace::Trace;
+use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use tests::guests::{Guest, Interpreted, Place, Scratch, all, build, interpret, run};
 
@@ -93,8 +95,18 @@ fn end_to_end(guest: &Guest, scratch: &Scratch) {
     let first = interpret(&program, &guest.args, input.clone(), 1 << 18);
     expected(guest, &first);
 
+    // An address above the window is noticed by code that checks, and by replay.
+    let checked_addresses = match first.end {
+        End::Fault(fault) => fault.kind != FaultKind::FetchAccess && fault.value > u64::from(u32::MAX),
+        _ => false,
+    };
+    let options = |mode| Options { mode, checked_addresses, ..Options::default() };
     let native = scratch.path("native");
-    build(program.elf(), Mode::Trace, &native);
+    if checked_addresses {
+        build(program.elf(), &Options::default(), &native);
+        aliases(guest, &program, &native, scratch);
+    }
+    build(program.elf(), &options(Mode::Trace), &native);
     let file = scratch.path("trace");
     let path = file.to_string_lossy();
     for size in chunk_sizes(first.steps) {
@@ -112,9 +124,23 @@ fn end_to_end(guest: &Guest, scratch: &Scratch) {
     // Without a trace: the same program with nobody to write it to, and code that logs nothing.
     let output = run(&native, &guest.args, &input, &[("HARTLOG_QUIET", "1")]);
     ended(guest, &output, &first);
-    build(program.elf(), Mode::Fast, &native);
+    build(program.elf(), &options(Mode::Fast), &native);
     let output = run(&native, &guest.args, &input, &[("HARTLOG_QUIET", "1")]);
     ended(guest, &output, &first);
+}
+
+/// Without checks the access goes elsewhere; the trace of that is rejected.
+fn aliases(guest: &Guest, program: &Program, native: &Path, scratch: &Scratch) {
+    let file = scratch.path("trace");
+    run(native, &guest.args, &guest.input(), &[("HARTLOG_TRACE", &file.to_string_lossy())]);
+    let trace = Trace::open(&file).map_err(|e| e.to_string());
+    let options = replay::check::Options::default();
+    let checked = trace.and_then(|t| replay::check::check(&t, program, &options, &mut |_| {}).map_err(|e| e.to_string()));
+    match checked {
+        Err(e) if e.contains("access") => {}
+        Err(e) => panic!("{}: the trace is rejected for another reason: {e}", guest.name),
+        Ok(_) => panic!("{}: nothing is wrong with the trace", guest.name),
+    }
 }
 
 /// What the manifest says.
@@ -166,7 +192,7 @@ fn two_compilations_are_identical() {
     for guest in all("compute").iter().chain(&all("feature")) {
         let elf = guest.load();
         for mode in [Mode::Trace, Mode::Fast, Mode::Replay] {
-            let options = compiler::Options { mode, ..Default::default() };
+            let options = Options { mode, ..Options::default() };
             let objects = [(); 2].map(|()| match compiler::compile(&elf, &options) {
                 Ok(translation) => translation.object,
                 Err(e) => panic!("{}: {e}", guest.name),

@@ -233,10 +233,7 @@ fn run(mode: Mode, checked: bool, seed: u64) -> Vec<u64> {
         data(&mut rng, TABLE, 0x1000, false),
         data(&mut rng, HIGH, DATA_SIZE, true),
     ];
-    let mut native = match Native::new(&program, &memory, 16) {
-        Ok(native) => native,
-        Err(e) => panic!("guest memory cannot be mapped: {e}"),
-    };
+    let mut native = Native::new(&program, &memory, 16);
     let mut reference = Reference::new(&program.elf, Hart::new(CODE), memory.clone());
     let mut counts = vec![0; Op::COUNT];
     for case in &cases {

@@ -4,16 +4,22 @@
 //! `HARTLOG_CASES` is the number of programs (default 1,500), `HARTLOG_SEED` a program to run
 //! alone.
 
+use hartlog_isa::Hart;
 use quickcheck::{Arbitrary, Gen, QuickCheck, Testable};
 use std::fmt;
-use tests::lockstep::compare;
-use tests::program::{Mode, Program};
+use tests::lockstep::{Native, compare};
+use tests::program::Mode;
 use tests::random::Rng;
-use tests::reference::{Region, Stop};
 use tests::sample::Sample;
 
 /// Steps after which a program is cut off.
 const LIMIT: u64 = 600;
+/// How many more starts a program gets, and for how many steps each.
+const STARTS: u64 = 12;
+const SHORT: u64 = 64;
+
+const MODES: [(Mode, bool); 4] =
+    [(Mode::Trace, false), (Mode::Fast, false), (Mode::Replay, false), (Mode::Trace, true)];
 
 /// Printed as it is.
 struct Failure(String);
@@ -28,23 +34,39 @@ fn cases(default: u64) -> u64 {
     std::env::var("HARTLOG_CASES").ok().and_then(|n| n.parse().ok()).unwrap_or(default)
 }
 
-fn check(what: &str, program: &Program, memory: &[Region], sample: &Sample, budgets: &[u64]) -> Result<Stop, Failure> {
-    compare(program, memory, &sample.hart(), budgets, LIMIT).map_err(|difference| {
-        Failure(format!("{what}, chunks of {budgets:?}: {difference}{}", program.listing()))
-    })
-}
-
 /// Everything about one program.
 fn equal(sample: &Sample) -> Result<(), Failure> {
     let image = sample.image();
     let memory = Sample::memory(&image);
     let mut rng = Rng::new(sample.seed ^ 1);
     let mixed: Vec<u64> = (0..16).map(|_| 1 + rng.below(40)).collect();
-    for (mode, checked) in [(Mode::Trace, false), (Mode::Fast, false), (Mode::Replay, false), (Mode::Trace, true)] {
+    let start = sample.hart();
+    // Much of a random program is not reached from its start: begin elsewhere, too.
+    let addresses = sample.assemble().addresses;
+    let starts: Vec<Hart> = (0..STARTS)
+        .map(|_| {
+            let mut hart = start.clone();
+            hart.pc = rng.pick(&addresses);
+            for x in &mut hart.x[10..18] {
+                *x = rng.value();
+            }
+            hart
+        })
+        .collect();
+    for (mode, checked) in MODES {
         let program = sample.translate(&image, mode, checked);
-        let what = format!("{mode:?}, checked {checked}");
+        let mut native = Native::new(&program, &memory, 1 << 18);
+        let mut check = |start: &Hart, budgets: &[u64], limit: u64| {
+            compare(&mut native, &memory, start, budgets, limit).map_err(|difference| {
+                let listing = program.listing();
+                Failure(format!("{mode:?}, checked {checked}, chunks of {budgets:?}: {difference}{listing}"))
+            })
+        };
         for budgets in [&[1][..], &[1 << 18], &mixed, &[2 + rng.below(7)], &[100]] {
-            check(&what, &program, &memory, sample, budgets)?;
+            check(&start, budgets, LIMIT)?;
+        }
+        for start in &starts {
+            check(start, &[SHORT], SHORT)?;
         }
     }
     Ok(())

@@ -36,8 +36,13 @@ pub fn sample(seed: u64, size: usize) -> Sample {
         _ => {}
     }
     let mut maker = Maker { rng, pool, items: Vec::new(), size };
+    let straight = maker.rng.one_in(4);
     while maker.items.len() < size {
-        maker.part();
+        if straight {
+            maker.run();
+        } else {
+            maker.part();
+        }
     }
     maker.end();
     let Maker { mut rng, mut items, .. } = maker;
