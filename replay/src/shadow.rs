@@ -32,6 +32,8 @@ struct Entry {
 }
 
 const EMPTY: u32 = u32::MAX;
+/// Lines whose entries are together: those of a cache line.
+const GROUP: usize = 64 / size_of::<Entry>();
 const FREE: Entry = Entry {
     key: EMPTY,
     index: 0,
@@ -78,18 +80,21 @@ impl Shadow {
         std::mem::replace(&mut self.lines, spare)
     }
 
-    /// Where a line is in the table, or would be.
+    /// Where a line is in the table, or would be. Neighbours share a cache line of the table, but
+    /// long runs of them must not pile up: arrays that are walked side by side would push each
+    /// other along. So each group of neighbours has a place of its own.
     #[inline(always)]
     fn slot(&self, key: u32) -> usize {
-        let mask = self.table.len() - 1;
-        // Neighbours stay neighbours; the upper bits tell apart what is far away.
-        let mut slot = (key ^ (key >> 10).wrapping_mul(0x9e37_79b1)) as usize & mask;
+        let groups = self.table.len() / GROUP;
+        let spread = (key / GROUP as u32).wrapping_mul(0x9e37_79b1);
+        let mut group = (spread >> (u32::BITS - groups.ilog2())) as usize;
         loop {
+            let slot = group * GROUP + key as usize % GROUP;
             let found = self.table[slot].key;
             if found == key || found == EMPTY {
                 return slot;
             }
-            slot = (slot + 1) & mask;
+            group = (group + 1) & (groups - 1);
         }
     }
 
@@ -213,7 +218,11 @@ impl Line {
 
     #[inline(always)]
     fn write(&mut self, offset: u64, width: u64, value: u64) {
-        self.writes |= bits(offset, width);
+        let written = bits(offset, width);
+        // Mostly they are written already: then the next access need not wait for a store.
+        if self.writes & written != written {
+            self.writes |= written;
+        }
         let start = offset as usize;
         self.last[start..start + width as usize]
             .copy_from_slice(&value.to_le_bytes()[..width as usize]);
