@@ -145,7 +145,7 @@ const QUICK: [&str; 12] = [
     "strmem",
     "json",
     "recursion",
-    "rust_k256",
+    "lz",
 ];
 
 /// Runs from which the start-up time is taken.

@@ -38,7 +38,7 @@ pub fn chart(results: &Results) -> String {
          <text x=\"{LEFT}\" y=\"18\" font-size=\"14\">Time as a multiple of native code</text>"
     );
     for (i, (variant, colour)) in bars.iter().enumerate() {
-        let left = LEFT + 110.0 * i as f64;
+        let left = LEFT + 130.0 * i as f64;
         let mean = results.mean(None, |g| g.ratio(*variant, Variant::Native, results.clock));
         let mean = mean.map_or_else(String::new, |m| format!(", mean {:.2}", m.mean));
         let _ = writeln!(
