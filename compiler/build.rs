@@ -14,17 +14,28 @@ fn run(command: &mut Command) {
 
 fn main() {
     let out = PathBuf::from(std::env::var_os("OUT_DIR").expect("cargo sets OUT_DIR"));
-    let here = PathBuf::from(std::env::var_os("CARGO_MANIFEST_DIR").expect("cargo sets CARGO_MANIFEST_DIR"));
-    let root = here.parent().expect("the compiler is a member of the workspace");
+    let here = PathBuf::from(
+        std::env::var_os("CARGO_MANIFEST_DIR").expect("cargo sets CARGO_MANIFEST_DIR"),
+    );
+    let root = here
+        .parent()
+        .expect("the compiler is a member of the workspace");
     for source in ["rt-nostd", "templates/isa", "x86-64.ld", "Cargo.lock"] {
         watch(&root.join(source));
     }
     let target = out.join("runtime");
     let mut cargo = Command::new(std::env::var_os("CARGO").expect("cargo sets CARGO"));
-    cargo.args(["build", "--release", "-p", "rt-nostd", "--manifest-path"]).arg(root.join("Cargo.toml"));
+    cargo
+        .args(["build", "--release", "-p", "rt-nostd", "--manifest-path"])
+        .arg(root.join("Cargo.toml"));
     cargo.arg("--target-dir").arg(&target);
     // Flags for the outer build (coverage, other targets) must not reach the runtime.
-    for name in ["RUSTFLAGS", "CARGO_ENCODED_RUSTFLAGS", "CARGO_BUILD_TARGET", "RUSTC_WORKSPACE_WRAPPER"] {
+    for name in [
+        "RUSTFLAGS",
+        "CARGO_ENCODED_RUSTFLAGS",
+        "CARGO_BUILD_TARGET",
+        "RUSTC_WORKSPACE_WRAPPER",
+    ] {
         cargo.env_remove(name);
     }
     run(&mut cargo);

@@ -30,7 +30,11 @@ pub type Block = Vec<Step>;
 /// Forms the blocks of a program, ascending by start.
 pub fn form(text: &Text, leaders: Leaders) -> Vec<Block> {
     let heads = loop_heads(text);
-    let mut former = Former { text, leaders, heads };
+    let mut former = Former {
+        text,
+        leaders,
+        heads,
+    };
     let mut blocks = Vec::new();
     for index in 0..text.instructions.len() {
         if former.leaders.contains(index) {
@@ -50,7 +54,8 @@ fn loop_heads(text: &Text) -> Vec<bool> {
         if let Some(inst) = instruction.inst
             && inst.imm <= 0
             && goes(&inst)
-            && let Some(i) = text.at(u64::from(instruction.pc).wrapping_add(i64::from(inst.imm) as u64))
+            && let Some(i) =
+                text.at(u64::from(instruction.pc).wrapping_add(i64::from(inst.imm) as u64))
         {
             heads[i] = true;
         }
@@ -80,7 +85,10 @@ impl Former<'_> {
         let mut repeated = 0;
         loop {
             let Some(step) = self.step(index) else { break };
-            if steps.last().is_some_and(|s| s.follow == Follow::Fall && s.next() != step.pc) {
+            if steps
+                .last()
+                .is_some_and(|s| s.follow == Follow::Fall && s.next() != step.pc)
+            {
                 // Ranges of text are not contiguous in general.
                 break;
             }
@@ -138,8 +146,16 @@ impl Former<'_> {
     /// start none: the runtime decodes what is there, should control get there after all (it may
     /// be an instruction that runs over a symbol).
     fn step(&self, index: usize) -> Option<Step> {
-        let instruction = self.text.instructions.get(index).filter(|i| i.inst.is_some())?;
-        Some(Step { pc: u64::from(instruction.pc), inst: instruction.inst, follow: Follow::Fall })
+        let instruction = self
+            .text
+            .instructions
+            .get(index)
+            .filter(|i| i.inst.is_some())?;
+        Some(Step {
+            pc: u64::from(instruction.pc),
+            inst: instruction.inst,
+            follow: Follow::Fall,
+        })
     }
 
     /// Whether a block of `len` steps that has repeated `repeated` already may go on with the

@@ -59,7 +59,10 @@ impl Text {
 
     /// Bytes of text.
     pub fn text_bytes(&self) -> u64 {
-        self.ranges.iter().map(|r| r.range.end - r.range.start).sum()
+        self.ranges
+            .iter()
+            .map(|r| r.range.end - r.range.start)
+            .sum()
     }
 
     /// The decoded address ranges, ascending.
@@ -82,7 +85,9 @@ pub fn decode_text(elf: &Elf) -> Result<(Text, u64), Error> {
         elf.text.clone()
     };
     for range in sections {
-        let Some(bytes) = elf.code_at(range.start) else { continue };
+        let Some(bytes) = elf.code_at(range.start) else {
+            continue;
+        };
         let len = bytes.len().min((range.end - range.start) as usize);
         let start = range.start.next_multiple_of(2);
         let range = start..range.start + len as u64;
@@ -90,7 +95,9 @@ pub fn decode_text(elf: &Elf) -> Result<(Text, u64), Error> {
             continue;
         }
         let bytes = elf.code_at(start).unwrap_or_default();
-        let mut symbols = elf.symbols[elf.symbols.partition_point(|s| s.addr <= start)..].iter().peekable();
+        let mut symbols = elf.symbols[elf.symbols.partition_point(|s| s.addr <= start)..]
+            .iter()
+            .peekable();
         let mut index = vec![NONE; ((range.end - range.start) / 2) as usize];
         let mut pc = start;
         while pc + 2 <= range.end {
@@ -102,7 +109,10 @@ pub fn decode_text(elf: &Elf) -> Result<(Text, u64), Error> {
             let inst = inst.filter(|i| pc + u64::from(i.len) <= limit || limit & 1 != 0);
             illegal += u64::from(inst.is_none());
             index[offset / 2] = text.instructions.len() as u32;
-            let instruction = Instruction { pc: pc as u32, inst };
+            let instruction = Instruction {
+                pc: pc as u32,
+                inst,
+            };
             pc = instruction.next();
             text.instructions.push(instruction);
         }
@@ -128,11 +138,13 @@ fn instruction(elf: &Elf, pc: u64, bytes: &[u8]) -> Result<Option<Inst>, Error> 
         Ok(inst) => Ok(Some(inst)),
         // Data in the text decodes as floating point now and then: only inside a function of a
         // program with a symbol table is it an instruction for certain.
-        Err(DecodeError::FloatingPoint { .. }) if inside_function(elf, pc) => Err(Error::FloatingPoint {
-            location: elf.locate(pc).to_string(),
-            raw: if compressed { u32::from(low) } else { raw },
-            offset: file_offset(elf, pc),
-        }),
+        Err(DecodeError::FloatingPoint { .. }) if inside_function(elf, pc) => {
+            Err(Error::FloatingPoint {
+                location: elf.locate(pc).to_string(),
+                raw: if compressed { u32::from(low) } else { raw },
+                offset: file_offset(elf, pc),
+            })
+        }
         Err(_) => Ok(None),
     }
 }
@@ -146,7 +158,10 @@ fn inside_function(elf: &Elf, pc: u64) -> bool {
 }
 
 fn file_offset(elf: &Elf, pc: u64) -> u64 {
-    let segment = elf.segments.iter().find(|s| (s.vaddr..s.end()).contains(&pc));
+    let segment = elf
+        .segments
+        .iter()
+        .find(|s| (s.vaddr..s.end()).contains(&pc));
     segment.map_or(0, |s| s.data.start as u64 + (pc - s.vaddr))
 }
 
@@ -156,7 +171,11 @@ fn file_offset(elf: &Elf, pc: u64) -> u64 {
 /// As [`decode_text`].
 pub fn decode(elf: &Elf, warnings: &mut Vec<String>) -> Result<Text, Error> {
     let (text, illegal) = decode_text(elf)?;
-    let csr = text.instructions.iter().filter(|i| i.inst.is_some_and(|i| crate::discover::traps_on_csr(&i))).count();
+    let csr = text
+        .instructions
+        .iter()
+        .filter(|i| i.inst.is_some_and(|i| crate::discover::traps_on_csr(&i)))
+        .count();
     if illegal > 0 {
         tracing::debug!(illegal, "halfwords of the text are no instruction");
     }

@@ -120,7 +120,10 @@ pub fn generate(elf: &Elf, text: &Text, blocks: &[Block], order: &[u8], options:
     let mut starts = vec![None; text.instructions.len()];
     for (block, region) in blocks.iter().zip(&regions.of_block) {
         if let Some(i) = block.first().and_then(|s| text.at(s.pc)) {
-            starts[i] = Some(Target { region: *region, steps: block.len() as u16 });
+            starts[i] = Some(Target {
+                region: *region,
+                steps: block.len() as u16,
+            });
         }
     }
     let target_of = |pc: u64| text.at(pc).and_then(|i| starts[i]);
@@ -150,9 +153,16 @@ pub fn generate(elf: &Elf, text: &Text, blocks: &[Block], order: &[u8], options:
         }
     }
     for (d, definition) in definitions.iter_mut().enumerate() {
-        let Definition { code, jumps, blocks, .. } = definition;
+        let Definition {
+            code,
+            jumps,
+            blocks,
+            ..
+        } = definition;
         jumps.retain(|jump| {
-            let Some(pc) = jump.dest.block() else { return true };
+            let Some(pc) = jump.dest.block() else {
+                return true;
+            };
             match find(&index, pc) {
                 Some((other, i)) if other == d as u32 => {
                     patch_rel32(code, jump.end, blocks[i as usize].offset(jump.dest));
@@ -164,7 +174,14 @@ pub fn generate(elf: &Elf, text: &Text, blocks: &[Block], order: &[u8], options:
     }
     let stubs = stubs(&config);
     let emitted = blocks.iter().map(|b| b.len() as u64).sum();
-    Code { config, stubs, definitions, index, table, emitted }
+    Code {
+        config,
+        stubs,
+        definitions,
+        index,
+        table,
+        emitted,
+    }
 }
 
 /// The jump table covers the largest cluster of text.
@@ -192,7 +209,10 @@ fn functions(elf: &Elf, blocks: &[Block]) -> Vec<(String, Range<usize>)> {
     let mut groups: Vec<(Option<usize>, Range<usize>)> = Vec::new();
     for (i, block) in blocks.iter().enumerate() {
         let Some(first) = block.first() else { continue };
-        let owner = elf.symbols.partition_point(|s| s.addr <= first.pc).checked_sub(1);
+        let owner = elf
+            .symbols
+            .partition_point(|s| s.addr <= first.pc)
+            .checked_sub(1);
         match groups.last_mut() {
             Some((o, range)) if *o == owner => range.end = i + 1,
             _ => groups.push((owner, i..i + 1)),
@@ -212,7 +232,11 @@ fn functions(elf: &Elf, blocks: &[Block]) -> Vec<(String, Range<usize>)> {
             let count = seen.entry(base.clone()).or_default();
             *count += 1;
             let pc = blocks[first.start].first().map_or(0, |s| s.pc);
-            let name = if *count == 1 { base } else { format!("{base}@{pc:x}") };
+            let name = if *count == 1 {
+                base
+            } else {
+                format!("{base}@{pc:x}")
+            };
             Some((name, first.start..last.end))
         })
         .collect()

@@ -50,13 +50,18 @@ impl Leaders {
 
 /// Whether a CSR instruction traps: it is not a read of a counter.
 pub fn traps_on_csr(inst: &Inst) -> bool {
-    matches!(inst.op, Op::Csrrw | Op::Csrrs | Op::Csrrc | Op::Csrrwi | Op::Csrrsi | Op::Csrrci)
-        && !inst.reads_counter()
+    matches!(
+        inst.op,
+        Op::Csrrw | Op::Csrrs | Op::Csrrc | Op::Csrrwi | Op::Csrrsi | Op::Csrrci
+    ) && !inst.reads_counter()
 }
 
 /// Finds the block starts of a program.
 pub fn leaders(elf: &Elf, text: &Text) -> Leaders {
-    let mut leaders = Leaders { marks: vec![0; text.instructions.len()], skips: vec![false; text.instructions.len()] };
+    let mut leaders = Leaders {
+        marks: vec![0; text.instructions.len()],
+        skips: vec![false; text.instructions.len()],
+    };
     leaders.insert_pc(text, elf.entry);
     for symbol in &elf.symbols {
         leaders.insert_pc(text, symbol.addr);
@@ -74,8 +79,12 @@ pub fn leaders(elf: &Elf, text: &Text) -> Leaders {
 /// has to start there any more.
 fn find_skips(text: &Text, leaders: &mut Leaders) {
     for (index, window) in text.instructions.windows(3).enumerate() {
-        let [branch, skipped, target] = window else { continue };
-        let (Some(b), Some(s)) = (branch.inst, skipped.inst) else { continue };
+        let [branch, skipped, target] = window else {
+            continue;
+        };
+        let (Some(b), Some(s)) = (branch.inst, skipped.inst) else {
+            continue;
+        };
         let over_one = b.flow() == Flow::Branch
             && u64::from(branch.pc).wrapping_add(i64::from(b.imm) as u64) == u64::from(target.pc)
             && branch.next() == u64::from(skipped.pc)
@@ -125,7 +134,9 @@ fn from_code(elf: &Elf, text: &Text, leaders: &mut Leaders) {
             Op::Auipc => Some(target),
             Op::Addi => match inst.rs1 {
                 0 => None,
-                rs1 => constants[rs1 as usize & 31].map(|c| c.wrapping_add(i64::from(inst.imm) as u64)),
+                rs1 => {
+                    constants[rs1 as usize & 31].map(|c| c.wrapping_add(i64::from(inst.imm) as u64))
+                }
             },
             _ => None,
         };
@@ -147,15 +158,30 @@ fn from_code(elf: &Elf, text: &Text, leaders: &mut Leaders) {
 /// A table of 32-bit offsets from its own start (position-independent `switch`), or of 32-bit
 /// addresses. Entries are taken as long as they name instructions.
 fn jump_table(elf: &Elf, text: &Text, table: u64, leaders: &mut Leaders) {
-    let Some(segment) = elf.segments.iter().find(|s| (s.vaddr..s.end()).contains(&table)) else { return };
+    let Some(segment) = elf
+        .segments
+        .iter()
+        .find(|s| (s.vaddr..s.end()).contains(&table))
+    else {
+        return;
+    };
     let data = elf.data(segment);
-    let Some(bytes) = data.get((table - segment.vaddr) as usize..) else { return };
-    let words = || bytes.chunks_exact(4).map(|w| i32::from_le_bytes([w[0], w[1], w[2], w[3]]));
+    let Some(bytes) = data.get((table - segment.vaddr) as usize..) else {
+        return;
+    };
+    let words = || {
+        bytes
+            .chunks_exact(4)
+            .map(|w| i32::from_le_bytes([w[0], w[1], w[2], w[3]]))
+    };
     let relative = |w: i32| table.wrapping_add(i64::from(w) as u64);
     let absolute = |w: i32| u64::from(w as u32);
     for target in [&relative as &dyn Fn(i32) -> u64, &absolute] {
-        let entries: Vec<u64> =
-            words().map(target).take_while(|t| text.at(*t).is_some()).take(MAX_TABLE).collect();
+        let entries: Vec<u64> = words()
+            .map(target)
+            .take_while(|t| text.at(*t).is_some())
+            .take(MAX_TABLE)
+            .collect();
         if entries.len() >= 2 {
             for t in entries {
                 leaders.insert_pc(text, t);
@@ -172,7 +198,9 @@ fn from_data(elf: &Elf, text: &Text, leaders: &mut Leaders) {
     for segment in &elf.segments {
         let data = elf.data(segment);
         let skip = segment.vaddr.next_multiple_of(8) - segment.vaddr;
-        let Some(data) = data.get(skip as usize..) else { continue };
+        let Some(data) = data.get(skip as usize..) else {
+            continue;
+        };
         let start = segment.vaddr + skip;
         for (i, w) in data.chunks_exact(8).enumerate() {
             let value = u64::from_le_bytes([w[0], w[1], w[2], w[3], w[4], w[5], w[6], w[7]]);

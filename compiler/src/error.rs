@@ -68,7 +68,10 @@ impl Error {
         match self {
             Error::Load(hartlog_elf::LoadError::Io { .. }) => exit::IO,
             Error::Load(_) | Error::Compressed { .. } | Error::FloatingPoint { .. } => exit::INPUT,
-            Error::Object(_) | Error::Write { .. } | Error::LinkerStart { .. } | Error::Linker { .. } => exit::IO,
+            Error::Object(_)
+            | Error::Write { .. }
+            | Error::LinkerStart { .. }
+            | Error::Linker { .. } => exit::IO,
         }
     }
 }

@@ -156,7 +156,11 @@ pub fn compile(elf: &Elf, options: &Options) -> Result<Translation, Error> {
     statistics.blocks = blocks.len() as u64;
     statistics.emitted = generated.emitted;
     statistics.definitions = generated.definitions.len() as u64;
-    statistics.code_bytes = generated.definitions.iter().map(|d| d.code.len() as u64).sum();
+    statistics.code_bytes = generated
+        .definitions
+        .iter()
+        .map(|d| d.code.len() as u64)
+        .sum();
     statistics.table_bytes = generated.table.bytes();
     statistics.pinned = order
         .iter()
@@ -168,5 +172,10 @@ pub fn compile(elf: &Elf, options: &Options) -> Result<Translation, Error> {
     let object = object::write(elf, &generated, options)?;
     statistics.object_bytes = object.len() as u64;
     statistics.microseconds.object = clock.lap();
-    Ok(Translation { object, code: generated, statistics, warnings })
+    Ok(Translation {
+        object,
+        code: generated,
+        statistics,
+        warnings,
+    })
 }

@@ -19,7 +19,10 @@ pub fn link(object: &[u8], output: &Path, ld: &str) -> Result<(), Error> {
     let dir = scratch(output)?;
     let put = |name: &str, bytes: &[u8]| {
         let path = dir.0.join(name);
-        std::fs::write(&path, bytes).map_err(|source| Error::Write { path: path.clone(), source })?;
+        std::fs::write(&path, bytes).map_err(|source| Error::Write {
+            path: path.clone(),
+            source,
+        })?;
         Ok::<PathBuf, Error>(path)
     };
     let object = put("prog.o", object)?;
@@ -33,7 +36,10 @@ pub fn link(object: &[u8], output: &Path, ld: &str) -> Result<(), Error> {
         .arg("-o")
         .arg(&result)
         .output()
-        .map_err(|source| Error::LinkerStart { program: ld.to_owned(), source })?;
+        .map_err(|source| Error::LinkerStart {
+            program: ld.to_owned(),
+            source,
+        })?;
     if !run.status.success() {
         return Err(Error::Linker {
             program: ld.to_owned(),
@@ -41,7 +47,10 @@ pub fn link(object: &[u8], output: &Path, ld: &str) -> Result<(), Error> {
             stderr: String::from_utf8_lossy(&run.stderr).into_owned(),
         });
     }
-    std::fs::rename(&result, output).map_err(|source| Error::Write { path: output.to_owned(), source })
+    std::fs::rename(&result, output).map_err(|source| Error::Write {
+        path: output.to_owned(),
+        source,
+    })
 }
 
 /// A directory beside the output that goes away with this value.
@@ -59,8 +68,14 @@ fn scratch(output: &Path) -> Result<Scratch, Error> {
         Some(p) if !p.as_os_str().is_empty() => p,
         _ => Path::new("."),
     };
-    let name = output.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
+    let name = output
+        .file_name()
+        .map(|n| n.to_string_lossy().into_owned())
+        .unwrap_or_default();
     let dir = parent.join(format!(".{name}.link-{}", std::process::id()));
-    std::fs::create_dir(&dir).map_err(|source| Error::Write { path: dir.clone(), source })?;
+    std::fs::create_dir(&dir).map_err(|source| Error::Write {
+        path: dir.clone(),
+        source,
+    })?;
     Ok(Scratch(dir))
 }

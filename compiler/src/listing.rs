@@ -15,14 +15,18 @@ pub fn write(elf: &Elf, code: &Code, out: &mut impl Write) -> io::Result<()> {
     for definition in &code.definitions {
         writeln!(out, "{}:", definition.name)?;
         for (i, (start, pc)) in definition.marks.iter().enumerate() {
-            let end = definition.marks.get(i + 1).map_or(definition.code.len() as u32, |m| m.0);
+            let end = definition
+                .marks
+                .get(i + 1)
+                .map_or(definition.code.len() as u32, |m| m.0);
             let location = elf.locate(*pc).to_string();
             match elf.code_at(*pc).map(hartlog_isa::decode_at) {
                 Some(Ok(inst)) => writeln!(out, "  {location}: {inst}")?,
                 _ => writeln!(out, "  {location}: (no instruction)")?,
             }
             let bytes = &definition.code[*start as usize..end as usize];
-            for instruction in Decoder::with_ip(64, bytes, u64::from(*start), DecoderOptions::NONE) {
+            for instruction in Decoder::with_ip(64, bytes, u64::from(*start), DecoderOptions::NONE)
+            {
                 text.clear();
                 formatter.format(&instruction, &mut text);
                 writeln!(out, "    {:6x}  {text}", instruction.ip())?;

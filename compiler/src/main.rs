@@ -82,7 +82,12 @@ fn main() -> ExitCode {
         (_, 1) => tracing::Level::INFO,
         _ => tracing::Level::TRACE,
     };
-    tracing_subscriber::fmt().with_max_level(level).with_writer(std::io::stderr).without_time().with_target(false).init();
+    tracing_subscriber::fmt()
+        .with_max_level(level)
+        .with_writer(std::io::stderr)
+        .without_time()
+        .with_target(false)
+        .init();
     match run(&arguments) {
         Ok(()) => ExitCode::SUCCESS,
         Err(e) => {
@@ -111,23 +116,32 @@ fn run(arguments: &Arguments) -> Result<(), Error> {
     let s = &translation.statistics;
     tracing::info!(
         "{} instructions in {} blocks, {} bytes of host code",
-        s.instructions, s.blocks, s.code_bytes
+        s.instructions,
+        s.blocks,
+        s.code_bytes
     );
     if let Some(Emit::Asm) = arguments.emit {
         let mut text = Vec::new();
         let written = listing::write(&elf, &translation.code, &mut text);
-        written.and_then(|()| output_listing(arguments.output.as_deref(), &text)).map_err(|source| Error::Write {
-            path: arguments.output.clone().unwrap_or_else(|| "stdout".into()),
-            source,
-        })?;
+        written
+            .and_then(|()| output_listing(arguments.output.as_deref(), &text))
+            .map_err(|source| Error::Write {
+                path: arguments.output.clone().unwrap_or_else(|| "stdout".into()),
+                source,
+            })?;
     } else {
         let suffix = if arguments.link { "" } else { "o" };
-        let output = arguments.output.clone().unwrap_or_else(|| arguments.elf.with_extension(suffix));
+        let output = arguments
+            .output
+            .clone()
+            .unwrap_or_else(|| arguments.elf.with_extension(suffix));
         if arguments.link {
             link::link(&translation.object, &output, &arguments.ld)?;
         } else {
-            std::fs::write(&output, &translation.object)
-                .map_err(|source| Error::Write { path: output.clone(), source })?;
+            std::fs::write(&output, &translation.object).map_err(|source| Error::Write {
+                path: output.clone(),
+                source,
+            })?;
         }
         tracing::info!("wrote {}", output.display());
     }
@@ -135,7 +149,10 @@ fn run(arguments: &Arguments) -> Result<(), Error> {
         // Statistics hold only numbers and strings.
         let json = serde_json::to_string_pretty(&translation.statistics).unwrap_or_default();
         let mut stdout = std::io::stdout().lock();
-        writeln!(stdout, "{json}").map_err(|source| Error::Write { path: "stdout".into(), source })?;
+        writeln!(stdout, "{json}").map_err(|source| Error::Write {
+            path: "stdout".into(),
+            source,
+        })?;
     }
     Ok(())
 }

@@ -45,10 +45,20 @@ impl Writer {
         self.artifact.define(name, data).map_err(error)
     }
 
-    fn link(&mut self, from: &str, at: u64, to: &str, reloc: u32, addend: i64) -> Result<(), Error> {
-        let addend = i32::try_from(addend).map_err(|_| Error::Object(format!("{to} is too large to refer into")))?;
+    fn link(
+        &mut self,
+        from: &str,
+        at: u64,
+        to: &str,
+        reloc: u32,
+        addend: i64,
+    ) -> Result<(), Error> {
+        let addend = i32::try_from(addend)
+            .map_err(|_| Error::Object(format!("{to} is too large to refer into")))?;
         let link = Link { from, to, at };
-        self.artifact.link_with(link, Reloc::Raw { reloc, addend }).map_err(error)
+        self.artifact
+            .link_with(link, Reloc::Raw { reloc, addend })
+            .map_err(error)
     }
 }
 
@@ -58,14 +68,19 @@ impl Writer {
 /// [`Error::Object`] when a part is too large for its relocations.
 pub fn write(elf: &Elf, code: &Code, options: &Options) -> Result<Vec<u8>, Error> {
     let triple = "x86_64-unknown-linux-gnu".parse().map_err(error)?;
-    let artifact = ArtifactBuilder::new(triple).name("hartlog.o".to_owned()).finish();
+    let artifact = ArtifactBuilder::new(triple)
+        .name("hartlog.o".to_owned())
+        .finish();
     let mut w = Writer { artifact };
 
     w.declare(STUBS, Decl::function().global().with_align(Some(64)))?;
     for d in &code.definitions {
         w.declare(&d.name, Decl::function().local().with_align(Some(16)))?;
     }
-    w.declare(SYMBOL_STATE, Decl::data().global().writable().with_align(Some(PAGE)))?;
+    w.declare(
+        SYMBOL_STATE,
+        Decl::data().global().writable().with_align(Some(PAGE)),
+    )?;
     for name in [SYMBOL_PROGRAM, SEGMENTS, RANGES, SITES, SYMBOLS, NAMES] {
         w.declare(name, Decl::data().global().with_align(Some(16)))?;
     }
@@ -83,14 +98,26 @@ pub fn write(elf: &Elf, code: &Code, options: &Options) -> Result<Vec<u8>, Error
                     None => return Err(Error::Object(format!("no block for {dest:x?}"))),
                 },
             };
-            w.link(&d.name, u64::from(jump.end) - 4, to, R_X86_64_PC32, i64::from(offset) - 4)?;
+            w.link(
+                &d.name,
+                u64::from(jump.end) - 4,
+                to,
+                R_X86_64_PC32,
+                i64::from(offset) - 4,
+            )?;
         }
     }
     state(&mut w, code)?;
     let segments = segments(&mut w, elf)?;
     let (ranges, sites) = ranges(&mut w, code)?;
     let (symbols, names) = symbols(&mut w, elf)?;
-    program(&mut w, elf, code, options, &[segments, ranges, sites, symbols, names])?;
+    program(
+        &mut w,
+        elf,
+        code,
+        options,
+        &[segments, ranges, sites, symbols, names],
+    )?;
     w.artifact.emit().map_err(error)
 }
 
@@ -136,10 +163,17 @@ fn segments(w: &mut Writer, elf: &Elf) -> Result<u64, Error> {
         let name = format!("__hartlog_segment_{i}");
         let data = elf.data(s);
         let at = table.len() as u64 + offset_of!(contract::Segment, data) as u64;
-        words(&mut table, &[s.vaddr, data.len() as u64, s.mem_size, flags, 0]);
+        words(
+            &mut table,
+            &[s.vaddr, data.len() as u64, s.mem_size, flags, 0],
+        );
         w.declare(&name, Decl::data().global().with_align(Some(64)))?;
         // A definition without bytes gets no address of its own.
-        let data = if data.is_empty() { vec![0] } else { data.to_vec() };
+        let data = if data.is_empty() {
+            vec![0]
+        } else {
+            data.to_vec()
+        };
         w.define(&name, data)?;
         w.link(SEGMENTS, at, &name, R_X86_64_64, 0)?;
     }
@@ -188,7 +222,13 @@ fn symbols(w: &mut Writer, elf: &Elf) -> Result<(u64, u64), Error> {
     Ok((elf.symbols.len() as u64, len))
 }
 
-fn program(w: &mut Writer, elf: &Elf, code: &Code, options: &Options, counts: &[u64; 5]) -> Result<(), Error> {
+fn program(
+    w: &mut Writer,
+    elf: &Elf,
+    code: &Code,
+    options: &Options,
+    counts: &[u64; 5],
+) -> Result<(), Error> {
     let mut flags = 0;
     if options.mode == Mode::Trace {
         flags |= contract::FLAG_TRACE;
@@ -205,7 +245,18 @@ fn program(w: &mut Writer, elf: &Elf, code: &Code, options: &Options, counts: &[
     data.extend_from_slice(&flags.to_le_bytes());
     words(&mut data, &[options.chunk_steps, elf.entry]);
     data.extend_from_slice(&elf.sha256);
-    words(&mut data, &[isa_bits(), 0, 0, 0, code.table.range.start, code.table.len(), 0]);
+    words(
+        &mut data,
+        &[
+            isa_bits(),
+            0,
+            0,
+            0,
+            code.table.range.start,
+            code.table.len(),
+            0,
+        ],
+    );
     for count in counts {
         words(&mut data, &[0, *count]);
     }
@@ -224,14 +275,22 @@ fn program(w: &mut Writer, elf: &Elf, code: &Code, options: &Options, counts: &[
         (offset_of!(P, symbols), SYMBOLS, 0),
         (offset_of!(P, names), NAMES, 0),
     ] {
-        w.link(SYMBOL_PROGRAM, at as u64, to, R_X86_64_64, i64::from(addend))?;
+        w.link(
+            SYMBOL_PROGRAM,
+            at as u64,
+            to,
+            R_X86_64_64,
+            i64::from(addend),
+        )?;
     }
     Ok(())
 }
 
 /// Letters of the guest's ISA as in `misa` (privileged specification, 3.1.1): I, M, A, C.
 pub fn isa_bits() -> u64 {
-    b"IMAC".iter().fold(0, |bits, letter| bits | 1 << (letter - b'A'))
+    b"IMAC"
+        .iter()
+        .fold(0, |bits, letter| bits | 1 << (letter - b'A'))
 }
 
 fn words(out: &mut Vec<u8>, values: &[u64]) {

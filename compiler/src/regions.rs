@@ -33,12 +33,21 @@ pub struct Regions {
 impl Regions {
     /// No region.
     pub fn none(placement: &Placement, blocks: usize) -> Regions {
-        Regions { placements: vec![placement.clone()], of_block: vec![0; blocks] }
+        Regions {
+            placements: vec![placement.clone()],
+            of_block: vec![0; blocks],
+        }
     }
 }
 
 /// Finds the regions.
-pub fn find(elf: &Elf, text: &Text, blocks: &[Block], placement: &Placement, trace: bool) -> Regions {
+pub fn find(
+    elf: &Elf,
+    text: &Text,
+    blocks: &[Block],
+    placement: &Placement,
+    trace: bool,
+) -> Regions {
     let mut regions = Regions::none(placement, blocks.len());
     let depths = weights::loop_depths(text);
     for candidate in candidates(elf, blocks) {
@@ -47,7 +56,12 @@ pub fn find(elf: &Elf, text: &Text, blocks: &[Block], placement: &Placement, tra
         }
         let uses = uses(text, &blocks[candidate.clone()], &depths);
         let adapted = placement.adapted(weights::order(&uses), trace);
-        let covered = |p: &Placement| (1..32u8).filter(|r| p.home(*r).is_some()).map(|r| uses[r as usize]).sum::<u64>();
+        let covered = |p: &Placement| {
+            (1..32u8)
+                .filter(|r| p.home(*r).is_some())
+                .map(|r| uses[r as usize])
+                .sum::<u64>()
+        };
         if covered(&adapted) * 100 > covered(placement) * WORTHWHILE {
             let id = regions.placements.len() as u16;
             regions.placements.push(adapted);
@@ -63,7 +77,9 @@ fn candidates(elf: &Elf, blocks: &[Block]) -> Vec<Range<usize>> {
     let mut out = Vec::new();
     let mut first = 0;
     while first < blocks.len() {
-        let owner = elf.symbols.partition_point(|s| s.addr <= start_of(&blocks[first]));
+        let owner = elf
+            .symbols
+            .partition_point(|s| s.addr <= start_of(&blocks[first]));
         let end = elf.symbols.get(owner).map_or(u64::MAX, |s| s.addr);
         let last = first + blocks[first..].partition_point(|b| start_of(b) < end);
         let last = last.max(first + 1);
@@ -74,19 +90,27 @@ fn candidates(elf: &Elf, blocks: &[Block]) -> Vec<Range<usize>> {
 }
 
 fn function(blocks: &[Block], base: usize, out: &mut Vec<Range<usize>>) {
-    let eligible: Vec<bool> = blocks.iter().map(|b| b.iter().all(|s| s.inst.is_some_and(|i| allowed(&i)))).collect();
+    let eligible: Vec<bool> = blocks
+        .iter()
+        .map(|b| b.iter().all(|s| s.inst.is_some_and(|i| allowed(&i))))
+        .collect();
     let steps: usize = blocks.iter().map(Vec::len).sum();
     if steps >= LONG && eligible.iter().all(|e| *e) {
         out.push(base..base + blocks.len());
         return;
     }
     // Loops, by their backward branches, from the largest interval to the smallest.
-    let index_of = |pc: u64| blocks.binary_search_by_key(&pc, |b| b.first().map_or(0, |s| s.pc)).ok();
+    let index_of = |pc: u64| {
+        blocks
+            .binary_search_by_key(&pc, |b| b.first().map_or(0, |s| s.pc))
+            .ok()
+    };
     let mut loops: Vec<Range<usize>> = Vec::new();
     for (i, block) in blocks.iter().enumerate() {
         for step in block {
             let Some(inst) = step.inst else { continue };
-            let jumps = inst.flow() == Flow::Branch || (inst.flow() == Flow::Jal && inst.writes().is_none());
+            let jumps = inst.flow() == Flow::Branch
+                || (inst.flow() == Flow::Jal && inst.writes().is_none());
             if jumps
                 && inst.imm < 0
                 && let Some(head) = index_of(step.target())
@@ -109,7 +133,10 @@ fn function(blocks: &[Block], base: usize, out: &mut Vec<Range<usize>>) {
 /// Whether a region may hold this instruction: calls and returns would move registers each time,
 /// and the runtime needs those of atomics in their usual places.
 fn allowed(inst: &Inst) -> bool {
-    let atomic = matches!(inst.op.effect(), Effect::ReadWrite(_) | Effect::Reserve(_) | Effect::CondStore(_));
+    let atomic = matches!(
+        inst.op.effect(),
+        Effect::ReadWrite(_) | Effect::Reserve(_) | Effect::CondStore(_)
+    );
     let transfer = match inst.flow() {
         Flow::Next | Flow::Branch | Flow::Trap => false,
         Flow::Jal => inst.writes().is_some(),

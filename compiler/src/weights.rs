@@ -15,7 +15,9 @@ pub fn registers(text: &Text) -> Vec<u8> {
     let depth = loop_depths(text);
     let mut uses = [0u64; 32];
     for (instruction, depth) in text.instructions.iter().zip(depth) {
-        let Some(inst) = instruction.inst else { continue };
+        let Some(inst) = instruction.inst else {
+            continue;
+        };
         count(&mut uses, &inst, depth);
     }
     order(&uses)
@@ -41,8 +43,15 @@ pub(crate) fn order(uses: &[u64; 32]) -> Vec<u8> {
 pub(crate) fn loop_depths(text: &Text) -> Vec<u32> {
     let mut change = vec![0i32; text.instructions.len() + 1];
     for (index, instruction) in text.instructions.iter().enumerate() {
-        let Some(inst) = instruction.inst else { continue };
-        if inst.imm >= 0 || !matches!(inst.flow(), hartlog_isa::Flow::Branch | hartlog_isa::Flow::Jal) {
+        let Some(inst) = instruction.inst else {
+            continue;
+        };
+        if inst.imm >= 0
+            || !matches!(
+                inst.flow(),
+                hartlog_isa::Flow::Branch | hartlog_isa::Flow::Jal
+            )
+        {
             continue;
         }
         // A backward call is not a loop.

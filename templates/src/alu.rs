@@ -9,7 +9,14 @@ use hartlog_isa::{Inst, Op};
 impl Emitter<'_> {
     /// Emits a pure instruction (see [`crate::block::is_pure`]) from homes to the home of rd.
     pub(crate) fn alu(&mut self, inst: &Inst) {
-        let Inst { op, rd, rs1, rs2, imm, .. } = *inst;
+        let Inst {
+            op,
+            rd,
+            rs1,
+            rs2,
+            imm,
+            ..
+        } = *inst;
         let pc = self.pc;
         match op {
             Op::Lui => self.constant(rd, i64::from(imm)),
@@ -82,22 +89,81 @@ impl Emitter<'_> {
             Op::Binvi => self.bit_imm(Bit::Btc, rd, rs1, imm as u8),
             Op::Bext => self.extract_bit(rd, rs1, rs2),
             Op::Bexti => self.extract_bit_imm(rd, rs1, imm as u8),
-            Op::Mul | Op::Mulh | Op::Mulhsu | Op::Mulhu | Op::Div | Op::Divu | Op::Rem | Op::Remu | Op::Mulw
-            | Op::Divw | Op::Divuw | Op::Remw | Op::Remuw => self.muldiv(inst),
-            Op::Jal | Op::Jalr | Op::Beq | Op::Bne | Op::Blt | Op::Bge | Op::Bltu | Op::Bgeu | Op::Lb | Op::Lh
-            | Op::Lw | Op::Ld | Op::Lbu | Op::Lhu | Op::Lwu | Op::Sb | Op::Sh | Op::Sw | Op::Sd | Op::Fence
-            | Op::FenceI | Op::Ecall | Op::Ebreak | Op::Csrrw | Op::Csrrs | Op::Csrrc | Op::Csrrwi
-            | Op::Csrrsi | Op::Csrrci | Op::LrW | Op::ScW | Op::AmoswapW | Op::AmoaddW | Op::AmoxorW
-            | Op::AmoandW | Op::AmoorW | Op::AmominW | Op::AmomaxW | Op::AmominuW | Op::AmomaxuW | Op::LrD
-            | Op::ScD | Op::AmoswapD | Op::AmoaddD | Op::AmoxorD | Op::AmoandD | Op::AmoorD | Op::AmominD
-            | Op::AmomaxD | Op::AmominuD | Op::AmomaxuD => unreachable!("{op:?} is not a pure instruction"),
+            Op::Mul
+            | Op::Mulh
+            | Op::Mulhsu
+            | Op::Mulhu
+            | Op::Div
+            | Op::Divu
+            | Op::Rem
+            | Op::Remu
+            | Op::Mulw
+            | Op::Divw
+            | Op::Divuw
+            | Op::Remw
+            | Op::Remuw => self.muldiv(inst),
+            Op::Jal
+            | Op::Jalr
+            | Op::Beq
+            | Op::Bne
+            | Op::Blt
+            | Op::Bge
+            | Op::Bltu
+            | Op::Bgeu
+            | Op::Lb
+            | Op::Lh
+            | Op::Lw
+            | Op::Ld
+            | Op::Lbu
+            | Op::Lhu
+            | Op::Lwu
+            | Op::Sb
+            | Op::Sh
+            | Op::Sw
+            | Op::Sd
+            | Op::Fence
+            | Op::FenceI
+            | Op::Ecall
+            | Op::Ebreak
+            | Op::Csrrw
+            | Op::Csrrs
+            | Op::Csrrc
+            | Op::Csrrwi
+            | Op::Csrrsi
+            | Op::Csrrci
+            | Op::LrW
+            | Op::ScW
+            | Op::AmoswapW
+            | Op::AmoaddW
+            | Op::AmoxorW
+            | Op::AmoandW
+            | Op::AmoorW
+            | Op::AmominW
+            | Op::AmomaxW
+            | Op::AmominuW
+            | Op::AmomaxuW
+            | Op::LrD
+            | Op::ScD
+            | Op::AmoswapD
+            | Op::AmoaddD
+            | Op::AmoxorD
+            | Op::AmoandD
+            | Op::AmoorD
+            | Op::AmominD
+            | Op::AmomaxD
+            | Op::AmominuD
+            | Op::AmomaxuD => unreachable!("{op:?} is not a pure instruction"),
         }
     }
 
     fn constant(&mut self, rd: u8, c: i64) {
         let dst = self.dst(rd);
         self.asm.mov_imm(dst, c);
-        if i32::try_from(c).is_ok() { self.done_sext(rd, dst) } else { self.done(rd, dst) }
+        if i32::try_from(c).is_ok() {
+            self.done_sext(rd, dst)
+        } else {
+            self.done(rd, dst)
+        }
     }
 
     /// Copies an operand into `dst`.
@@ -125,21 +191,16 @@ impl Emitter<'_> {
             return;
         }
         let src = self.full(rs1);
-        match (src, self.home(rd)) {
-            _ if self.redirect.is_some() => {}
-            (Src::Slot(m), Src::Slot(_)) if rd == rs1 => {
-                self.asm.alu_imm(Alu::Add, Size::Q, m, imm);
-                self.facts_unknown(rd);
-                return;
-            }
-            (Src::Reg(s), Src::Reg(d)) if s != d => {
-                self.asm.lea(Size::Q, d, Mem::host(s, imm));
-                self.done(rd, d);
-                return;
-            }
-            _ => {}
-        }
         let dst = self.dst(rd);
+        if let Src::Slot(m) = src
+            && rd == rs1
+            && dst == A
+            && self.redirect.is_none()
+        {
+            self.asm.alu_imm(Alu::Add, Size::Q, m, imm);
+            self.facts_unknown(rd);
+            return;
+        }
         if let Src::Reg(s) = src
             && s != dst
         {
@@ -154,18 +215,39 @@ impl Emitter<'_> {
     /// `mv`
     fn copy(&mut self, rd: u8, rs1: u8) {
         let (dirty, sext) = (self.is_dirty(rs1), self.is_sext(rs1));
-        let dst = self.dst(rd);
         if dirty {
             let src = self.reg_low(rs1, A);
-            self.done_word(rd, src);
+            self.word_from(rd, src);
             return;
         }
-        match (self.home(rs1), self.home(rd)) {
-            (Src::Reg(s), _) => if sext { self.done_sext(rd, s) } else { self.done(rd, s) },
+        let dst = self.dst(rd);
+        match (self.home(rs1), ()) {
+            (Src::Reg(s), _) => {
+                if sext {
+                    self.done_sext(rd, s)
+                } else {
+                    self.done(rd, s)
+                }
+            }
             (src, _) => {
                 self.load(Size::Q, dst, src);
-                if sext { self.done_sext(rd, dst) } else { self.done(rd, dst) }
+                if sext {
+                    self.done_sext(rd, dst)
+                } else {
+                    self.done(rd, dst)
+                }
             }
+        }
+    }
+
+    /// rd = the sign extension of the lower half of a register that is not its own.
+    fn word_from(&mut self, rd: u8, src: Gpr) {
+        let dst = self.dst(rd);
+        if dst == A {
+            self.asm.movsx(Size::D, A, src);
+            self.done_sext(rd, A);
+        } else {
+            self.done_word(rd, src);
         }
     }
 
@@ -175,26 +257,19 @@ impl Emitter<'_> {
                 self.copy(rd, rs1);
                 return;
             }
-            if self.redirect.is_some() {
-                let src = self.reg_low(rs1, A);
-                self.done_word(rd, src);
-                return;
-            }
-            match (self.home(rs1), self.home(rd)) {
-                (Src::Slot(m), Src::Reg(d)) => {
-                    self.asm.movsx(Size::D, d, m);
-                    self.done_sext(rd, d);
+            match self.home(rs1) {
+                Src::Reg(_) if rd == rs1 && self.redirect.is_none() => {
+                    self.mark_dirty(rd);
+                    self.rewritten(rd);
                 }
-                _ => {
-                    let src = self.reg_low(rs1, A);
-                    if self.home(rd) == Src::Reg(src) {
-                        self.mark_dirty(rd);
-                    } else if let Src::Slot(_) = self.home(rd) {
-                        self.asm.movsx(Size::D, A, src);
-                        self.done_sext(rd, A);
-                    } else {
-                        self.done_word(rd, src);
-                    }
+                Src::Slot(m) => {
+                    let dst = self.dst(rd);
+                    self.asm.movsx(Size::D, dst, m);
+                    self.done_sext(rd, dst);
+                }
+                src => {
+                    let src = self.in_reg(src, Size::D, A);
+                    self.word_from(rd, src);
                 }
             }
             return;
@@ -258,7 +333,12 @@ impl Emitter<'_> {
         let dst = self.dst(rd);
         let flags = match (a, b) {
             (Src::Reg(x), Src::Reg(y)) if x != dst && y != dst && !self.carry_follows(inst) => {
-                let sum = Mem { base: Some(x), index: Some((y, 1)), disp: 0, narrow: false };
+                let sum = Mem {
+                    base: Some(x),
+                    index: Some((y, 1)),
+                    disp: 0,
+                    narrow: false,
+                };
                 self.asm.lea(Size::Q, dst, sum);
                 false
             }
@@ -282,7 +362,9 @@ impl Emitter<'_> {
         // guest compares with, if it is still there.
         if flags {
             let compared = self.next.map_or(rs2, |n| n.rs2);
-            let addend = [compared, rs2, rs1].into_iter().find(|r| *r != rd && (*r == rs1 || *r == rs2));
+            let addend = [compared, rs2, rs1]
+                .into_iter()
+                .find(|r| *r != rd && (*r == rs1 || *r == rs2));
             self.carry = addend.map(|r| (self.asm.pos(), rd, r));
         }
     }
@@ -292,7 +374,12 @@ impl Emitter<'_> {
         let dst = self.dst(rd);
         match (a, b) {
             (Src::Reg(x), Src::Reg(y)) if x != dst && y != dst => {
-                let sum = Mem { base: Some(x), index: Some((y, 1)), disp: 0, narrow: false };
+                let sum = Mem {
+                    base: Some(x),
+                    index: Some((y, 1)),
+                    disp: 0,
+                    narrow: false,
+                };
                 self.asm.lea(Size::D, dst, sum);
             }
             (_, Src::Reg(y)) if y == dst => self.apply(Alu::Add, Size::D, dst, a),
@@ -320,7 +407,11 @@ impl Emitter<'_> {
             self.load(size, dst, a);
             self.apply(Alu::Sub, size, dst, b);
         }
-        if size == Size::Q { self.done(rd, dst) } else { self.done_word(rd, dst) }
+        if size == Size::Q {
+            self.done(rd, dst)
+        } else {
+            self.done_word(rd, dst)
+        }
     }
 
     /// The operands of a bitwise operation or a comparison: 32 bits suffice where both are
@@ -401,7 +492,13 @@ impl Emitter<'_> {
     }
 
     /// [`Emitter::compare_values`] with a scratch register of the caller's choice.
-    pub(crate) fn compare_scratch(&mut self, size: Size, a: Src, b: Src, scratch: Gpr) -> CompareOrder {
+    pub(crate) fn compare_scratch(
+        &mut self,
+        size: Size,
+        a: Src,
+        b: Src,
+        scratch: Gpr,
+    ) -> CompareOrder {
         match (a, b) {
             (Src::Reg(x), Src::Imm(0)) => self.asm.test(size, x, x),
             (Src::Reg(x), Src::Imm(c)) => self.asm.alu_imm(Alu::Cmp, size, x, c as i32),
@@ -472,11 +569,20 @@ impl Emitter<'_> {
             return;
         }
         // Bits of a dirty upper half are shifted out.
-        let src = if amount >= 32 { self.home(rs1) } else { self.full(rs1) };
+        let src = if amount >= 32 {
+            self.home(rs1)
+        } else {
+            self.full(rs1)
+        };
         let dst = self.dst(rd);
         match src {
             Src::Reg(s) if amount == 1 && s != dst => {
-                let twice = Mem { base: Some(s), index: Some((s, 1)), disp: 0, narrow: false };
+                let twice = Mem {
+                    base: Some(s),
+                    index: Some((s, 1)),
+                    disp: 0,
+                    narrow: false,
+                };
                 self.asm.lea(Size::Q, dst, twice);
             }
             src => {
@@ -529,16 +635,28 @@ impl Emitter<'_> {
     }
 
     fn shift_var(&mut self, op: Shift, size: Size, rd: u8, rs1: u8, rs2: u8) {
-        let src = if size == Size::Q { self.full(rs1) } else { self.home(rs1) };
+        let src = if size == Size::Q {
+            self.full(rs1)
+        } else {
+            self.home(rs1)
+        };
         let count = self.reg_low(rs2, D);
         let src = self.rm(src);
         let dst = self.dst(rd);
         self.asm.shift_var(op, size, dst, src, count);
-        if size == Size::Q { self.done(rd, dst) } else { self.done_word(rd, dst) }
+        if size == Size::Q {
+            self.done(rd, dst)
+        } else {
+            self.done_word(rd, dst)
+        }
     }
 
     fn rotate_imm(&mut self, size: Size, rd: u8, rs1: u8, amount: u8) {
-        let src = if size == Size::Q { self.full(rs1) } else { self.home(rs1) };
+        let src = if size == Size::Q {
+            self.full(rs1)
+        } else {
+            self.home(rs1)
+        };
         let dst = self.dst(rd);
         if src == Src::Reg(dst) {
             self.asm.shift_imm(Shift::Ror, size, dst, amount);
@@ -546,13 +664,25 @@ impl Emitter<'_> {
             let src = self.rm(src);
             self.asm.rorx(size, dst, src, amount);
         }
-        if size == Size::Q { self.done(rd, dst) } else { self.done_word(rd, dst) }
+        if size == Size::Q {
+            self.done(rd, dst)
+        } else {
+            self.done_word(rd, dst)
+        }
     }
 
     /// Rotation towards `op`: two shifts in opposite directions, counts modulo the size.
     fn rotate_var(&mut self, op: Shift, size: Size, rd: u8, rs1: u8, rs2: u8) {
-        let back = if op == Shift::Shl { Shift::Shr } else { Shift::Shl };
-        let src = if size == Size::Q { self.full(rs1) } else { self.home(rs1) };
+        let back = if op == Shift::Shl {
+            Shift::Shr
+        } else {
+            Shift::Shl
+        };
+        let src = if size == Size::Q {
+            self.full(rs1)
+        } else {
+            self.home(rs1)
+        };
         let src = self.rm(src);
         let count = self.reg_low(rs2, D);
         self.asm.shift_var(op, size, A, src, count);
@@ -562,7 +692,11 @@ impl Emitter<'_> {
         self.asm.unary(Unary::Neg, Size::D, D);
         self.asm.shift_var(back, size, D, src, D);
         self.asm.alu(Alu::Or, size, A, D);
-        if size == Size::Q { self.done(rd, A) } else { self.done_word(rd, A) }
+        if size == Size::Q {
+            self.done(rd, A)
+        } else {
+            self.done_word(rd, A)
+        }
     }
 
     /// `rs2 + rs1 * scale`, rs1 zero-extended from 32 bits if `uw`.
@@ -589,12 +723,22 @@ impl Emitter<'_> {
         };
         match b {
             Src::Imm(_) => {
-                let index = Mem { base: None, index: Some((index, scale)), disp: 0, narrow: false };
+                let index = Mem {
+                    base: None,
+                    index: Some((index, scale)),
+                    disp: 0,
+                    narrow: false,
+                };
                 self.asm.lea(Size::Q, dst, index);
             }
             b => {
                 let base = self.in_reg(b, Size::Q, D);
-                let sum = Mem { base: Some(base), index: Some((index, scale)), disp: 0, narrow: false };
+                let sum = Mem {
+                    base: Some(base),
+                    index: Some((index, scale)),
+                    disp: 0,
+                    narrow: false,
+                };
                 self.asm.lea(Size::Q, dst, sum);
             }
         }
@@ -614,7 +758,11 @@ impl Emitter<'_> {
     }
 
     fn count(&mut self, op: Count, size: Size, rd: u8, rs1: u8) {
-        let src = if size == Size::Q { self.full(rs1) } else { self.home(rs1) };
+        let src = if size == Size::Q {
+            self.full(rs1)
+        } else {
+            self.home(rs1)
+        };
         let src = self.rm(src);
         let dst = self.dst(rd);
         self.asm.count(op, size, dst, src);
@@ -630,14 +778,22 @@ impl Emitter<'_> {
         let other = self.rm(b);
         self.asm.alu(Alu::Cmp, Size::Q, A, other);
         self.asm.cmov(cond.not(), A, other);
-        if sext { self.done_sext(rd, A) } else { self.done(rd, A) }
+        if sext {
+            self.done_sext(rd, A)
+        } else {
+            self.done(rd, A)
+        }
     }
 
     fn extend_part(&mut self, signed: bool, size: Size, rd: u8, rs1: u8) {
         let src = self.home(rs1);
         let src = self.rm(src);
         let dst = self.dst(rd);
-        if signed { self.asm.movsx(size, dst, src) } else { self.asm.movzx(size, dst, src) }
+        if signed {
+            self.asm.movsx(size, dst, src)
+        } else {
+            self.asm.movzx(size, dst, src)
+        }
         self.done_sext(rd, dst);
     }
 

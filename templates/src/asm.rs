@@ -28,20 +28,76 @@ pub enum Gpr {
 
 use Register as R;
 const R64: [R; 16] = [
-    R::RAX, R::RCX, R::RDX, R::RBX, R::RSP, R::RBP, R::RSI, R::RDI, R::R8, R::R9, R::R10, R::R11, R::R12,
-    R::R13, R::R14, R::R15,
+    R::RAX,
+    R::RCX,
+    R::RDX,
+    R::RBX,
+    R::RSP,
+    R::RBP,
+    R::RSI,
+    R::RDI,
+    R::R8,
+    R::R9,
+    R::R10,
+    R::R11,
+    R::R12,
+    R::R13,
+    R::R14,
+    R::R15,
 ];
 const R32: [R; 16] = [
-    R::EAX, R::ECX, R::EDX, R::EBX, R::ESP, R::EBP, R::ESI, R::EDI, R::R8D, R::R9D, R::R10D, R::R11D,
-    R::R12D, R::R13D, R::R14D, R::R15D,
+    R::EAX,
+    R::ECX,
+    R::EDX,
+    R::EBX,
+    R::ESP,
+    R::EBP,
+    R::ESI,
+    R::EDI,
+    R::R8D,
+    R::R9D,
+    R::R10D,
+    R::R11D,
+    R::R12D,
+    R::R13D,
+    R::R14D,
+    R::R15D,
 ];
 const R16: [R; 16] = [
-    R::AX, R::CX, R::DX, R::BX, R::SP, R::BP, R::SI, R::DI, R::R8W, R::R9W, R::R10W, R::R11W, R::R12W,
-    R::R13W, R::R14W, R::R15W,
+    R::AX,
+    R::CX,
+    R::DX,
+    R::BX,
+    R::SP,
+    R::BP,
+    R::SI,
+    R::DI,
+    R::R8W,
+    R::R9W,
+    R::R10W,
+    R::R11W,
+    R::R12W,
+    R::R13W,
+    R::R14W,
+    R::R15W,
 ];
 const R8: [R; 16] = [
-    R::AL, R::CL, R::DL, R::BL, R::SPL, R::BPL, R::SIL, R::DIL, R::R8L, R::R9L, R::R10L, R::R11L, R::R12L,
-    R::R13L, R::R14L, R::R15L,
+    R::AL,
+    R::CL,
+    R::DL,
+    R::BL,
+    R::SPL,
+    R::BPL,
+    R::SIL,
+    R::DIL,
+    R::R8L,
+    R::R9L,
+    R::R10L,
+    R::R11L,
+    R::R12L,
+    R::R13L,
+    R::R14L,
+    R::R15L,
 ];
 
 impl Gpr {
@@ -83,22 +139,37 @@ pub struct Mem {
 impl Mem {
     /// `[base + disp]` with 64-bit addressing: host data.
     pub fn host(base: Gpr, disp: i32) -> Mem {
-        Mem { base: Some(base), index: None, disp, narrow: false }
+        Mem {
+            base: Some(base),
+            index: None,
+            disp,
+            narrow: false,
+        }
     }
 
     fn operand(self) -> MemoryOperand {
         let size = if self.narrow { Size::D } else { Size::Q };
         let base = self.base.map_or(Register::None, |r| r.of(size));
-        let (index, scale) = self.index.map_or((Register::None, 1), |(r, s)| (r.of(size), u32::from(s)));
+        let (index, scale) = self
+            .index
+            .map_or((Register::None, 1), |(r, s)| (r.of(size), u32::from(s)));
         let absolute = self.base.is_none() && self.index.is_none();
         let displ_size = if absolute {
             if self.narrow { 4 } else { 8 }
         } else {
             u32::from(self.disp != 0)
         };
-        let disp = if absolute && self.narrow { i64::from(self.disp as u32) } else { i64::from(self.disp) };
+        let disp = if absolute && self.narrow {
+            i64::from(self.disp as u32)
+        } else {
+            i64::from(self.disp)
+        };
         // Without a base, x86 has only the form with a 32-bit displacement.
-        let displ_size = if base == Register::None && !absolute { 4 } else { displ_size };
+        let displ_size = if base == Register::None && !absolute {
+            4
+        } else {
+            displ_size
+        };
         MemoryOperand::new(base, index, scale, disp, displ_size, false, Register::None)
     }
 }
@@ -162,8 +233,22 @@ pub enum Cond {
 
 impl Cond {
     const ALL: [Cond; 16] = [
-        Cond::O, Cond::No, Cond::B, Cond::Ae, Cond::E, Cond::Ne, Cond::Be, Cond::A, Cond::S, Cond::Ns,
-        Cond::P, Cond::Np, Cond::L, Cond::Ge, Cond::Le, Cond::G,
+        Cond::O,
+        Cond::No,
+        Cond::B,
+        Cond::Ae,
+        Cond::E,
+        Cond::Ne,
+        Cond::Be,
+        Cond::A,
+        Cond::S,
+        Cond::Ns,
+        Cond::P,
+        Cond::Np,
+        Cond::L,
+        Cond::Ge,
+        Cond::Le,
+        Cond::G,
     ];
 
     /// The opposite condition.
@@ -262,7 +347,12 @@ impl Default for Asm {
 impl Asm {
     /// No code yet.
     pub fn new() -> Asm {
-        Asm { encoder: Encoder::new(64), len: 0, labels: Vec::new(), fixups: Vec::new() }
+        Asm {
+            encoder: Encoder::new(64),
+            len: 0,
+            labels: Vec::new(),
+            fixups: Vec::new(),
+        }
     }
 
     /// Offset of the next instruction.
@@ -321,48 +411,104 @@ impl Asm {
     /// `op dst, src`
     pub fn alu(&mut self, op: Alu, size: Size, dst: Gpr, src: impl Into<Rm>) {
         const D: [Code; 8] = [
-            Code::Add_r32_rm32, Code::Or_r32_rm32, Code::Adc_r32_rm32, Code::Sbb_r32_rm32, Code::And_r32_rm32,
-            Code::Sub_r32_rm32, Code::Xor_r32_rm32, Code::Cmp_r32_rm32,
+            Code::Add_r32_rm32,
+            Code::Or_r32_rm32,
+            Code::Adc_r32_rm32,
+            Code::Sbb_r32_rm32,
+            Code::And_r32_rm32,
+            Code::Sub_r32_rm32,
+            Code::Xor_r32_rm32,
+            Code::Cmp_r32_rm32,
         ];
         const Q: [Code; 8] = [
-            Code::Add_r64_rm64, Code::Or_r64_rm64, Code::Adc_r64_rm64, Code::Sbb_r64_rm64, Code::And_r64_rm64,
-            Code::Sub_r64_rm64, Code::Xor_r64_rm64, Code::Cmp_r64_rm64,
+            Code::Add_r64_rm64,
+            Code::Or_r64_rm64,
+            Code::Adc_r64_rm64,
+            Code::Sbb_r64_rm64,
+            Code::And_r64_rm64,
+            Code::Sub_r64_rm64,
+            Code::Xor_r64_rm64,
+            Code::Cmp_r64_rm64,
         ];
-        let code = if size == Size::Q { Q[op as usize] } else { D[op as usize] };
+        let code = if size == Size::Q {
+            Q[op as usize]
+        } else {
+            D[op as usize]
+        };
         self.r_rm(code, dst.of(size), src.into(), size);
     }
 
     /// `op [mem], src`
     pub fn alu_mem(&mut self, op: Alu, size: Size, dst: Mem, src: Gpr) {
         const D: [Code; 8] = [
-            Code::Add_rm32_r32, Code::Or_rm32_r32, Code::Adc_rm32_r32, Code::Sbb_rm32_r32, Code::And_rm32_r32,
-            Code::Sub_rm32_r32, Code::Xor_rm32_r32, Code::Cmp_rm32_r32,
+            Code::Add_rm32_r32,
+            Code::Or_rm32_r32,
+            Code::Adc_rm32_r32,
+            Code::Sbb_rm32_r32,
+            Code::And_rm32_r32,
+            Code::Sub_rm32_r32,
+            Code::Xor_rm32_r32,
+            Code::Cmp_rm32_r32,
         ];
         const Q: [Code; 8] = [
-            Code::Add_rm64_r64, Code::Or_rm64_r64, Code::Adc_rm64_r64, Code::Sbb_rm64_r64, Code::And_rm64_r64,
-            Code::Sub_rm64_r64, Code::Xor_rm64_r64, Code::Cmp_rm64_r64,
+            Code::Add_rm64_r64,
+            Code::Or_rm64_r64,
+            Code::Adc_rm64_r64,
+            Code::Sbb_rm64_r64,
+            Code::And_rm64_r64,
+            Code::Sub_rm64_r64,
+            Code::Xor_rm64_r64,
+            Code::Cmp_rm64_r64,
         ];
-        let code = if size == Size::Q { Q[op as usize] } else { D[op as usize] };
+        let code = if size == Size::Q {
+            Q[op as usize]
+        } else {
+            D[op as usize]
+        };
         self.emit(Instruction::with2(code, dst.operand(), src.of(size)));
     }
 
     /// `op dst, imm` (shortest form)
     pub fn alu_imm(&mut self, op: Alu, size: Size, dst: impl Into<Rm>, imm: i32) {
         const D8: [Code; 8] = [
-            Code::Add_rm32_imm8, Code::Or_rm32_imm8, Code::Adc_rm32_imm8, Code::Sbb_rm32_imm8, Code::And_rm32_imm8,
-            Code::Sub_rm32_imm8, Code::Xor_rm32_imm8, Code::Cmp_rm32_imm8,
+            Code::Add_rm32_imm8,
+            Code::Or_rm32_imm8,
+            Code::Adc_rm32_imm8,
+            Code::Sbb_rm32_imm8,
+            Code::And_rm32_imm8,
+            Code::Sub_rm32_imm8,
+            Code::Xor_rm32_imm8,
+            Code::Cmp_rm32_imm8,
         ];
         const D32: [Code; 8] = [
-            Code::Add_rm32_imm32, Code::Or_rm32_imm32, Code::Adc_rm32_imm32, Code::Sbb_rm32_imm32,
-            Code::And_rm32_imm32, Code::Sub_rm32_imm32, Code::Xor_rm32_imm32, Code::Cmp_rm32_imm32,
+            Code::Add_rm32_imm32,
+            Code::Or_rm32_imm32,
+            Code::Adc_rm32_imm32,
+            Code::Sbb_rm32_imm32,
+            Code::And_rm32_imm32,
+            Code::Sub_rm32_imm32,
+            Code::Xor_rm32_imm32,
+            Code::Cmp_rm32_imm32,
         ];
         const Q8: [Code; 8] = [
-            Code::Add_rm64_imm8, Code::Or_rm64_imm8, Code::Adc_rm64_imm8, Code::Sbb_rm64_imm8, Code::And_rm64_imm8,
-            Code::Sub_rm64_imm8, Code::Xor_rm64_imm8, Code::Cmp_rm64_imm8,
+            Code::Add_rm64_imm8,
+            Code::Or_rm64_imm8,
+            Code::Adc_rm64_imm8,
+            Code::Sbb_rm64_imm8,
+            Code::And_rm64_imm8,
+            Code::Sub_rm64_imm8,
+            Code::Xor_rm64_imm8,
+            Code::Cmp_rm64_imm8,
         ];
         const Q32: [Code; 8] = [
-            Code::Add_rm64_imm32, Code::Or_rm64_imm32, Code::Adc_rm64_imm32, Code::Sbb_rm64_imm32,
-            Code::And_rm64_imm32, Code::Sub_rm64_imm32, Code::Xor_rm64_imm32, Code::Cmp_rm64_imm32,
+            Code::Add_rm64_imm32,
+            Code::Or_rm64_imm32,
+            Code::Adc_rm64_imm32,
+            Code::Sbb_rm64_imm32,
+            Code::And_rm64_imm32,
+            Code::Sub_rm64_imm32,
+            Code::Xor_rm64_imm32,
+            Code::Cmp_rm64_imm32,
         ];
         let short = i8::try_from(imm).is_ok();
         let table = match (size == Size::Q, short) {
@@ -376,12 +522,21 @@ impl Asm {
 
     /// `test a, b`
     pub fn test(&mut self, size: Size, a: Gpr, b: Gpr) {
-        self.emit(Instruction::with2(sized!(size, Test_rm32_r32, Test_rm64_r64), a.of(size), b.of(size)));
+        self.emit(Instruction::with2(
+            sized!(size, Test_rm32_r32, Test_rm64_r64),
+            a.of(size),
+            b.of(size),
+        ));
     }
 
     /// `test dst, imm`
     pub fn test_imm(&mut self, size: Size, dst: impl Into<Rm>, imm: i32) {
-        self.rm_imm(sized!(size, Test_rm32_imm32, Test_rm64_imm32), dst.into(), size, imm);
+        self.rm_imm(
+            sized!(size, Test_rm32_imm32, Test_rm64_imm32),
+            dst.into(),
+            size,
+            imm,
+        );
     }
 
     /// `mov dst, src` (32 or 64 bits; nothing when it would be a no-op of 64 bits)
@@ -390,7 +545,12 @@ impl Asm {
         if size == Size::Q && src == Rm::R(dst) {
             return;
         }
-        self.r_rm(sized!(size, Mov_r32_rm32, Mov_r64_rm64), dst.of(size), src, size);
+        self.r_rm(
+            sized!(size, Mov_r32_rm32, Mov_r64_rm64),
+            dst.of(size),
+            src,
+            size,
+        );
     }
 
     /// `mov dst, imm` in the shortest form. Leaves the flags alone.
@@ -400,7 +560,11 @@ impl Asm {
         } else if let Ok(v) = i32::try_from(imm) {
             self.emit(Instruction::with2(Code::Mov_rm64_imm32, dst.of(Size::Q), v));
         } else {
-            self.emit(Instruction::with2(Code::Mov_r64_imm64, dst.of(Size::Q), imm));
+            self.emit(Instruction::with2(
+                Code::Mov_r64_imm64,
+                dst.of(Size::Q),
+                imm,
+            ));
         }
     }
 
@@ -419,8 +583,16 @@ impl Asm {
     pub fn store_imm(&mut self, size: Size, mem: Mem, imm: i32) {
         let mem = mem.operand();
         match size {
-            Size::B => self.emit(Instruction::with2(Code::Mov_rm8_imm8, mem, i32::from(imm as i8))),
-            Size::H => self.emit(Instruction::with2(Code::Mov_rm16_imm16, mem, i32::from(imm as i16))),
+            Size::B => self.emit(Instruction::with2(
+                Code::Mov_rm8_imm8,
+                mem,
+                i32::from(imm as i8),
+            )),
+            Size::H => self.emit(Instruction::with2(
+                Code::Mov_rm16_imm16,
+                mem,
+                i32::from(imm as i16),
+            )),
             Size::D => self.emit(Instruction::with2(Code::Mov_rm32_imm32, mem, imm)),
             Size::Q => self.emit(Instruction::with2(Code::Mov_rm64_imm32, mem, imm)),
         }
@@ -451,7 +623,11 @@ impl Asm {
 
     /// `lea dst, mem` (32 or 64 bits of result)
     pub fn lea(&mut self, size: Size, dst: Gpr, mem: Mem) {
-        self.emit(Instruction::with2(sized!(size, Lea_r32_m, Lea_r64_m), dst.of(size), mem.operand()));
+        self.emit(Instruction::with2(
+            sized!(size, Lea_r32_m, Lea_r64_m),
+            dst.of(size),
+            mem.operand(),
+        ));
     }
 
     /// Shift by a constant, in place.
@@ -484,8 +660,18 @@ impl Asm {
             Shift::Ror => unreachable!("x86 has no three-operand rotate by a register"),
         };
         match src.into() {
-            Rm::R(r) => self.emit(Instruction::with3(code, dst.of(size), r.of(size), count.of(size))),
-            Rm::M(m) => self.emit(Instruction::with3(code, dst.of(size), m.operand(), count.of(size))),
+            Rm::R(r) => self.emit(Instruction::with3(
+                code,
+                dst.of(size),
+                r.of(size),
+                count.of(size),
+            )),
+            Rm::M(m) => self.emit(Instruction::with3(
+                code,
+                dst.of(size),
+                m.operand(),
+                count.of(size),
+            )),
         }
     }
 
@@ -493,8 +679,18 @@ impl Asm {
     pub fn andn(&mut self, size: Size, dst: Gpr, not: Gpr, src: impl Into<Rm>) {
         let code = sized!(size, VEX_Andn_r32_r32_rm32, VEX_Andn_r64_r64_rm64);
         match src.into() {
-            Rm::R(r) => self.emit(Instruction::with3(code, dst.of(size), not.of(size), r.of(size))),
-            Rm::M(m) => self.emit(Instruction::with3(code, dst.of(size), not.of(size), m.operand())),
+            Rm::R(r) => self.emit(Instruction::with3(
+                code,
+                dst.of(size),
+                not.of(size),
+                r.of(size),
+            )),
+            Rm::M(m) => self.emit(Instruction::with3(
+                code,
+                dst.of(size),
+                not.of(size),
+                m.operand(),
+            )),
         }
     }
 
@@ -510,7 +706,12 @@ impl Asm {
 
     /// `imul dst, src`
     pub fn imul(&mut self, size: Size, dst: Gpr, src: impl Into<Rm>) {
-        self.r_rm(sized!(size, Imul_r32_rm32, Imul_r64_rm64), dst.of(size), src.into(), size);
+        self.r_rm(
+            sized!(size, Imul_r32_rm32, Imul_r64_rm64),
+            dst.of(size),
+            src.into(),
+            size,
+        );
     }
 
     /// `imul dst, src, imm`
@@ -555,7 +756,10 @@ impl Asm {
 
     /// `bswap dst`
     pub fn bswap(&mut self, size: Size, dst: Gpr) {
-        self.emit(Instruction::with1(sized!(size, Bswap_r32, Bswap_r64), dst.of(size)));
+        self.emit(Instruction::with1(
+            sized!(size, Bswap_r32, Bswap_r64),
+            dst.of(size),
+        ));
     }
 
     /// Bit test (and set, reset, complement) of bit `index mod 64` of a register.
@@ -583,9 +787,22 @@ impl Asm {
     /// `setcc` into the low byte
     pub fn setcc(&mut self, cond: Cond, dst: Gpr) {
         const SET: [Code; 16] = [
-            Code::Seto_rm8, Code::Setno_rm8, Code::Setb_rm8, Code::Setae_rm8, Code::Sete_rm8, Code::Setne_rm8,
-            Code::Setbe_rm8, Code::Seta_rm8, Code::Sets_rm8, Code::Setns_rm8, Code::Setp_rm8, Code::Setnp_rm8,
-            Code::Setl_rm8, Code::Setge_rm8, Code::Setle_rm8, Code::Setg_rm8,
+            Code::Seto_rm8,
+            Code::Setno_rm8,
+            Code::Setb_rm8,
+            Code::Setae_rm8,
+            Code::Sete_rm8,
+            Code::Setne_rm8,
+            Code::Setbe_rm8,
+            Code::Seta_rm8,
+            Code::Sets_rm8,
+            Code::Setns_rm8,
+            Code::Setp_rm8,
+            Code::Setnp_rm8,
+            Code::Setl_rm8,
+            Code::Setge_rm8,
+            Code::Setle_rm8,
+            Code::Setg_rm8,
         ];
         self.emit(Instruction::with1(SET[cond as usize], dst.of(Size::B)));
     }
@@ -593,10 +810,22 @@ impl Asm {
     /// `cmovcc dst, src` of 64 bits
     pub fn cmov(&mut self, cond: Cond, dst: Gpr, src: impl Into<Rm>) {
         const CMOV: [Code; 16] = [
-            Code::Cmovo_r64_rm64, Code::Cmovno_r64_rm64, Code::Cmovb_r64_rm64, Code::Cmovae_r64_rm64,
-            Code::Cmove_r64_rm64, Code::Cmovne_r64_rm64, Code::Cmovbe_r64_rm64, Code::Cmova_r64_rm64,
-            Code::Cmovs_r64_rm64, Code::Cmovns_r64_rm64, Code::Cmovp_r64_rm64, Code::Cmovnp_r64_rm64,
-            Code::Cmovl_r64_rm64, Code::Cmovge_r64_rm64, Code::Cmovle_r64_rm64, Code::Cmovg_r64_rm64,
+            Code::Cmovo_r64_rm64,
+            Code::Cmovno_r64_rm64,
+            Code::Cmovb_r64_rm64,
+            Code::Cmovae_r64_rm64,
+            Code::Cmove_r64_rm64,
+            Code::Cmovne_r64_rm64,
+            Code::Cmovbe_r64_rm64,
+            Code::Cmova_r64_rm64,
+            Code::Cmovs_r64_rm64,
+            Code::Cmovns_r64_rm64,
+            Code::Cmovp_r64_rm64,
+            Code::Cmovnp_r64_rm64,
+            Code::Cmovl_r64_rm64,
+            Code::Cmovge_r64_rm64,
+            Code::Cmovle_r64_rm64,
+            Code::Cmovg_r64_rm64,
         ];
         self.r_rm(CMOV[cond as usize], dst.of(Size::Q), src.into(), Size::Q);
     }
@@ -675,14 +904,22 @@ impl Asm {
     /// `jcc` to an offset behind us, short where possible.
     pub fn jcc_back(&mut self, cond: Cond, target: u32) {
         let near = self.len + 2 - target <= 128;
-        let code = if near { JCC8[cond as usize] } else { JCC32[cond as usize] };
+        let code = if near {
+            JCC8[cond as usize]
+        } else {
+            JCC32[cond as usize]
+        };
         self.emit(Instruction::with_branch(code, u64::from(target)));
     }
 
     /// `jmp` to an offset behind us, short where possible.
     pub fn jmp_back(&mut self, target: u32) {
         let near = self.len + 2 - target <= 128;
-        let code = if near { Code::Jmp_rel8_64 } else { Code::Jmp_rel32_64 };
+        let code = if near {
+            Code::Jmp_rel8_64
+        } else {
+            Code::Jmp_rel32_64
+        };
         self.emit(Instruction::with_branch(code, u64::from(target)));
     }
 
@@ -734,13 +971,38 @@ const NOPS: [&[u8]; 9] = [
 ];
 
 const JCC8: [Code; 16] = [
-    Code::Jo_rel8_64, Code::Jno_rel8_64, Code::Jb_rel8_64, Code::Jae_rel8_64, Code::Je_rel8_64, Code::Jne_rel8_64,
-    Code::Jbe_rel8_64, Code::Ja_rel8_64, Code::Js_rel8_64, Code::Jns_rel8_64, Code::Jp_rel8_64, Code::Jnp_rel8_64,
-    Code::Jl_rel8_64, Code::Jge_rel8_64, Code::Jle_rel8_64, Code::Jg_rel8_64,
+    Code::Jo_rel8_64,
+    Code::Jno_rel8_64,
+    Code::Jb_rel8_64,
+    Code::Jae_rel8_64,
+    Code::Je_rel8_64,
+    Code::Jne_rel8_64,
+    Code::Jbe_rel8_64,
+    Code::Ja_rel8_64,
+    Code::Js_rel8_64,
+    Code::Jns_rel8_64,
+    Code::Jp_rel8_64,
+    Code::Jnp_rel8_64,
+    Code::Jl_rel8_64,
+    Code::Jge_rel8_64,
+    Code::Jle_rel8_64,
+    Code::Jg_rel8_64,
 ];
 const JCC32: [Code; 16] = [
-    Code::Jo_rel32_64, Code::Jno_rel32_64, Code::Jb_rel32_64, Code::Jae_rel32_64, Code::Je_rel32_64,
-    Code::Jne_rel32_64, Code::Jbe_rel32_64, Code::Ja_rel32_64, Code::Js_rel32_64, Code::Jns_rel32_64,
-    Code::Jp_rel32_64, Code::Jnp_rel32_64, Code::Jl_rel32_64, Code::Jge_rel32_64, Code::Jle_rel32_64,
+    Code::Jo_rel32_64,
+    Code::Jno_rel32_64,
+    Code::Jb_rel32_64,
+    Code::Jae_rel32_64,
+    Code::Je_rel32_64,
+    Code::Jne_rel32_64,
+    Code::Jbe_rel32_64,
+    Code::Ja_rel32_64,
+    Code::Js_rel32_64,
+    Code::Jns_rel32_64,
+    Code::Jp_rel32_64,
+    Code::Jnp_rel32_64,
+    Code::Jl_rel32_64,
+    Code::Jge_rel32_64,
+    Code::Jle_rel32_64,
     Code::Jg_rel32_64,
 ];

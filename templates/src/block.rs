@@ -57,7 +57,11 @@ pub struct Value {
 
 /// [`Value`] of every step, by one backward pass.
 pub fn values(steps: &[Step]) -> Vec<Value> {
-    let mut state = [Value { uses: 0, killed: false, exit_after_last_use: true }; 32];
+    let mut state = [Value {
+        uses: 0,
+        killed: false,
+        exit_after_last_use: true,
+    }; 32];
     let mut out = vec![Value::default(); steps.len()];
     for (i, (step, value)) in steps.iter().zip(&mut out).enumerate().rev() {
         if step.has_side_exit() {
@@ -71,7 +75,11 @@ pub fn values(steps: &[Step]) -> Vec<Value> {
         let Some(inst) = step.inst else { continue };
         if let Some(rd) = inst.writes() {
             *value = state[rd as usize];
-            state[rd as usize] = Value { uses: 0, killed: true, exit_after_last_use: false };
+            state[rd as usize] = Value {
+                uses: 0,
+                killed: true,
+                exit_after_last_use: false,
+            };
             if i > 0 && steps[i - 1].follow == Follow::Skip {
                 // Where the step is skipped, rd keeps its value.
                 state[rd as usize].uses = 1;
@@ -92,8 +100,34 @@ pub fn is_skippable(inst: &Inst) -> bool {
     inst.rd != 0
         && matches!(
             inst.op,
-            Addi | Addiw | Add | Addw | Sub | Subw | And | Andi | Or | Ori | Xor | Xori | Slli | Srli | Srai | Slliw
-                | Srliw | Sraiw | Lui | Auipc | Sh1add | Sh2add | Sh3add | AddUw | Andn | Orn | Xnor | SextB | SextH
+            Addi | Addiw
+                | Add
+                | Addw
+                | Sub
+                | Subw
+                | And
+                | Andi
+                | Or
+                | Ori
+                | Xor
+                | Xori
+                | Slli
+                | Srli
+                | Srai
+                | Slliw
+                | Srliw
+                | Sraiw
+                | Lui
+                | Auipc
+                | Sh1add
+                | Sh2add
+                | Sh3add
+                | AddUw
+                | Andn
+                | Orn
+                | Xnor
+                | SextB
+                | SextH
                 | ZextH
         )
 }
@@ -111,8 +145,12 @@ pub fn is_pure(inst: &Inst) -> bool {
 /// Whether a side exit or the end of the block follows every path through this instruction.
 pub fn ends_block(inst: &Inst) -> bool {
     match inst.flow() {
-        Flow::Next => matches!(inst.op, Op::Csrrw | Op::Csrrs | Op::Csrrc | Op::Csrrwi | Op::Csrrsi | Op::Csrrci)
-            && !inst.reads_counter(),
+        Flow::Next => {
+            matches!(
+                inst.op,
+                Op::Csrrw | Op::Csrrs | Op::Csrrc | Op::Csrrwi | Op::Csrrsi | Op::Csrrci
+            ) && !inst.reads_counter()
+        }
         Flow::Branch | Flow::Jal | Flow::Jalr | Flow::Ecall | Flow::Trap => true,
     }
 }

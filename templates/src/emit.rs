@@ -17,8 +17,9 @@
 
 use crate::asm::{Alu, Asm, Cond, Gpr, Label, Mem, Rm, Size};
 use crate::block::{Follow, Step, Value, is_pure, values};
-use crate::rewrite;
+use crate::borrow::{Loan, Loans};
 use crate::place::{A, BUDGET, LOG, Placement, slot};
+use crate::rewrite;
 use hartlog_format::contract::Site;
 use hartlog_isa::{Effect, Hart, Inst, NO_RESERVATION, Port, Width, execute};
 
@@ -169,7 +170,14 @@ enum ColdKind {
     /// The budget does not cover the block: give `steps` back.
     Budget { block: usize },
     /// A side exit to `target` with this state.
-    Exit { target: u64, refund: u32, log: u32, dirty: u32, lazies: Vec<(u8, Lazy)> },
+    Exit {
+        target: u64,
+        refund: u32,
+        log: u32,
+        dirty: u32,
+        lazies: Vec<(u8, Lazy)>,
+        loans: Vec<Loan>,
+    },
 }
 
 /// Host code of one definition (usually a guest function): its blocks' hot paths, then the cold
@@ -193,6 +201,7 @@ pub struct Emitter<'a> {
     // State within a block.
     region: u16,
     pub(crate) place: Placement,
+    pub(crate) loans: Loans,
     lazy: [Option<Lazy>; 32],
     /// Per register the registers whose deferred instruction reads its home.
     readers: [u32; 32],
@@ -228,14 +237,19 @@ fn bit(r: u8) -> u32 {
 
 impl<'a> Emitter<'a> {
     /// Starts a definition. `target_of` tells whether a guest pc starts a block, and about it.
-    pub fn new(config: &'a Config, target_of: &'a dyn Fn(u64) -> Option<Target>, marks: bool) -> Emitter<'a> {
-        Emitter {
+    pub fn new(
+        config: &'a Config,
+        target_of: &'a dyn Fn(u64) -> Option<Target>,
+        marks: bool,
+    ) -> Emitter<'a> {
+        let mut emitter = Emitter {
             asm: Asm::new(),
             config,
             target_of,
             blocks: Vec::new(),
             region: 0,
             place: config.placement.clone(),
+            loans: Loans::default(),
             jumps: Vec::new(),
             sites: Vec::new(),
             marks: marks.then(Vec::new),
@@ -257,7 +271,9 @@ impl<'a> Emitter<'a> {
             next: None,
             redirect: None,
             skipped: Vec::new(),
-        }
+        };
+        emitter.loans.set_owners(&config.placement);
+        emitter
     }
 
     /// Emits a block. `fallthrough` is the guest pc of the block that is emitted right after this
@@ -268,6 +284,7 @@ impl<'a> Emitter<'a> {
         self.enter_region(self.region_of(first.pc).unwrap_or(0));
         let fallthrough = fallthrough.filter(|pc| self.region_of(*pc) == Some(self.region));
         self.values = values(steps);
+        self.loans.start(steps, &self.place);
         self.steps = steps.len() as u32;
         self.log = 0;
         self.sext = 0;
@@ -276,18 +293,34 @@ impl<'a> Emitter<'a> {
         self.remaining = [(u8::MAX, true); 32];
         self.skipped.clear();
         self.mark(first.pc);
-        self.asm.alu_imm(Alu::Sub, Size::Q, BUDGET, self.steps as i32);
+        self.asm
+            .alu_imm(Alu::Sub, Size::Q, BUDGET, self.steps as i32);
         let label = self.asm.label();
         self.asm.jcc(Cond::S, label);
-        self.cold(label, ColdKind::Budget { block: self.blocks.len() });
+        self.cold(
+            label,
+            ColdKind::Budget {
+                block: self.blocks.len(),
+            },
+        );
         let body = self.asm.pos();
-        self.blocks.push(Emitted { pc: first.pc, block, body, refuse: block, entry: block });
+        self.blocks.push(Emitted {
+            pc: first.pc,
+            block,
+            body,
+            refuse: block,
+            entry: block,
+        });
         for (i, step) in steps.iter().enumerate() {
             self.index = i as u32;
             self.pc = step.pc;
             self.mark(step.pc);
             let last = i + 1 == steps.len();
             self.next = steps.get(i + 1).and_then(|s| s.inst);
+            if let Some(inst) = step.inst {
+                let (a, b) = inst.sources();
+                self.loans.protect([a, b].into_iter().flatten());
+            }
             self.previous = i.checked_sub(1).map_or(Follow::Fall, |p| steps[p].follow);
             match step.inst {
                 None => {
@@ -302,6 +335,7 @@ impl<'a> Emitter<'a> {
                 Some(inst) if self.pair(&inst, &steps[i + 1..]) => self.written(&inst),
                 Some(inst) => self.step_or_skip(step, inst),
             }
+            self.loans.end_step();
         }
     }
 
@@ -316,15 +350,24 @@ impl<'a> Emitter<'a> {
                     self.blocks[block].refuse = self.asm.pos();
                     self.mark(pc);
                     let steps = (self.target_of)(pc).map_or(0, |t| t.steps);
-                    self.asm.alu_imm(Alu::Add, Size::Q, BUDGET, i32::from(steps));
+                    self.asm
+                        .alu_imm(Alu::Add, Size::Q, BUDGET, i32::from(steps));
                     self.leave_region();
                     self.asm.mov_imm(A, pc as i64);
                     self.jump(Dest::Stub(Stub::ChunkEnd));
                 }
-                ColdKind::Exit { target, refund, log, dirty, lazies } => {
+                ColdKind::Exit {
+                    target,
+                    refund,
+                    log,
+                    dirty,
+                    lazies,
+                    loans,
+                } => {
                     self.mark(target);
                     self.dirty = dirty;
                     self.sext = 0;
+                    self.take_up(&loans);
                     for (r, lazy) in lazies {
                         self.set_lazy(r, lazy);
                     }
@@ -342,7 +385,10 @@ impl<'a> Emitter<'a> {
             if let Some(label) = self.stubs[stub as usize].take() {
                 self.asm.bind(label);
                 let end = self.asm.jmp_open();
-                self.jumps.push(Jump { end, dest: Dest::Stub(stub) });
+                self.jumps.push(Jump {
+                    end,
+                    dest: Dest::Stub(stub),
+                });
             }
         }
         self.sites.sort_by_key(|s| s.host);
@@ -381,7 +427,10 @@ impl<'a> Emitter<'a> {
                     _ => {
                         self.asm.alu_imm(Alu::Sub, Size::Q, BUDGET, -change);
                         let end = self.asm.jcc_open(Cond::S);
-                        self.jumps.push(Jump { end, dest: Dest::Refuse(target) });
+                        self.jumps.push(Jump {
+                            end,
+                            dest: Dest::Refuse(target),
+                        });
                     }
                 }
                 self.jump(Dest::Body(target));
@@ -396,13 +445,18 @@ impl<'a> Emitter<'a> {
     }
 
     fn cold(&mut self, label: Label, kind: ColdKind) {
-        self.cold.push(Cold { label, region: self.region, kind });
+        self.cold.push(Cold {
+            label,
+            region: self.region,
+            kind,
+        });
     }
 
     fn enter_region(&mut self, region: u16) {
         if self.region != region {
             self.region = region;
             self.place = self.config.regions[region as usize].clone();
+            self.loans.set_owners(&self.place);
         }
     }
 
@@ -482,6 +536,13 @@ impl<'a> Emitter<'a> {
         self.skipped.push(self.index + distance as u32);
     }
 
+    /// What becomes of the value that the step `distance` after this one defines for `rd`.
+    pub(crate) fn defined_early(&mut self, rd: u8, distance: usize) {
+        let value = self.values[self.index as usize + distance];
+        self.remaining[rd as usize & 31] = (value.uses, value.exit_after_last_use);
+        self.loans.written_early(rd, self.index, distance);
+    }
+
     fn pure(&mut self, original: Inst, value: Value) {
         let rd = original.rd;
         if rd == 0 {
@@ -505,18 +566,30 @@ impl<'a> Emitter<'a> {
             inst = self.rewrite(original);
         }
         self.consume(&original);
-        let wanted = value.killed && (value.uses == 0 || (value.uses == 1 && rewrite::foldable(inst.op)));
-        if wanted && homes_read(&inst).all(|r| self.lazy_mask & bit(r) == 0 || r == rd) {
+        self.loans.protect(homes_read(&inst));
+        let wanted =
+            value.killed && (value.uses == 0 || (value.uses == 1 && rewrite::foldable(inst.op)));
+        // A deferred instruction whose own home is lent could not be ordered with those that read
+        // the borrower.
+        if wanted
+            && !self.is_lent(rd)
+            && homes_read(&inst).all(|r| self.lazy_mask & bit(r) == 0 || r == rd)
+        {
             self.set_lazy(rd, Lazy::Inst(inst));
             return;
         }
         self.define(rd);
+        self.loans.defining = Some(rd);
         self.alu(&inst);
     }
 
     /// The instruction's constant result, if every source is a known constant.
     pub(crate) fn evaluate(&self, inst: &Inst) -> Option<i64> {
-        let mut hart = Hart { x: [0; 32], pc: self.pc, reservation: NO_RESERVATION };
+        let mut hart = Hart {
+            x: [0; 32],
+            pc: self.pc,
+            reservation: NO_RESERVATION,
+        };
         for r in homes_read(inst) {
             match self.lazy[r as usize] {
                 Some(Lazy::Const(c)) => hart.x[r as usize] = c as u64,
@@ -537,6 +610,7 @@ impl<'a> Emitter<'a> {
     /// Makes a deferred value the value of `r`. The home keeps what it holds.
     fn set_lazy(&mut self, r: u8, lazy: Lazy) {
         self.drop_lazy(r);
+        self.obsolete(r);
         self.lazy[r as usize] = Some(lazy);
         self.lazy_mask |= bit(r);
         if let Lazy::Inst(inst) = lazy {
@@ -566,8 +640,11 @@ impl<'a> Emitter<'a> {
     /// A deferred instruction reads a home that is itself out of date only if it is the older of
     /// the two (sources are current when an instruction is deferred), so this recursion ends.
     pub(crate) fn settle(&mut self, r: u8) {
-        let Some(lazy) = self.lazy[r as usize] else { return };
+        let Some(lazy) = self.lazy[r as usize] else {
+            return;
+        };
         self.flush_readers(r);
+        self.call_in(r);
         self.drop_lazy(r);
         match lazy {
             Lazy::Const(c) => self.load_const(r, c),
@@ -590,6 +667,7 @@ impl<'a> Emitter<'a> {
         while self.dirty != 0 {
             self.extend(self.dirty.trailing_zeros() as u8);
         }
+        self.save_all();
     }
 
     /// Settles the deferred values that read the home of `r`, which is about to be overwritten.
@@ -613,7 +691,7 @@ impl<'a> Emitter<'a> {
         if stale == 0 {
             return false;
         }
-        let mut flushed = self.readers[rd as usize] & !bit(rd);
+        let mut flushed = self.overwritten_by(rd);
         let mut todo = flushed;
         while todo != 0 {
             let r = todo.trailing_zeros();
@@ -627,7 +705,13 @@ impl<'a> Emitter<'a> {
 
     /// Whether [`Emitter::define`] of `rd` would emit anything.
     pub(crate) fn flush_hits_any(&self, rd: u8) -> bool {
-        self.readers[rd as usize] & !bit(rd) != 0
+        self.overwritten_by(rd) != 0
+    }
+
+    /// Deferred values that have to be computed before the home of `rd` is written.
+    fn overwritten_by(&self, rd: u8) -> u32 {
+        let borrower = self.borrower(rd).map_or(0, |r| self.readers[r as usize]);
+        (self.readers[rd as usize] | borrower) & !bit(rd)
     }
 
     /// The value of a register that is not deferred, or a constant.
@@ -642,6 +726,32 @@ impl<'a> Emitter<'a> {
     pub(crate) fn define(&mut self, r: u8) {
         self.drop_lazy(r);
         self.flush_readers(r);
+        self.call_in(r);
+    }
+
+    /// What becomes of the value that the current step defines.
+    pub(crate) fn current_value(&self) -> Value {
+        self.values[self.index as usize]
+    }
+
+    /// Reads of the current value of `r` still to come in this block.
+    pub(crate) fn remaining_uses(&self, r: u8) -> u8 {
+        self.remaining[r as usize & 31].0
+    }
+
+    /// Whether nobody needs the current value of `r` any more.
+    pub(crate) fn is_dead(&self, r: u8) -> bool {
+        self.remaining[r as usize & 31] == (0, false)
+    }
+
+    /// Whether the deferred instruction of `r` reads the home of `r`.
+    pub(crate) fn reads_itself(&self, r: u8) -> bool {
+        self.readers[r as usize & 31] & bit(r) != 0
+    }
+
+    /// Whether a deferred instruction reads the home of `r`.
+    pub(crate) fn has_readers(&self, r: u8) -> bool {
+        self.readers[r as usize & 31] != 0
     }
 
     /// The reads of the guest's instruction have happened: deferred values that nobody needs any
@@ -664,7 +774,7 @@ impl<'a> Emitter<'a> {
 
     /// Home of `r` as an operand; x0 is the constant 0.
     pub(crate) fn home(&self, r: u8) -> Src {
-        match (r, self.place.home(r)) {
+        match (r, self.place.home(r).or(self.loans.host(r))) {
             (0, _) => Src::Imm(0),
             (_, Some(home)) => Src::Reg(home),
             (_, None) => Src::Slot(slot(r)),
@@ -753,12 +863,12 @@ impl<'a> Emitter<'a> {
         self.dirty & bit(r) != 0
     }
 
-    /// Where a template puts its result: the home, or rax for a register in memory.
-    pub(crate) fn dst(&self, rd: u8) -> Gpr {
+    /// Where a template puts its result: the home, or a borrowed register, or rax.
+    pub(crate) fn dst(&mut self, rd: u8) -> Gpr {
         if self.redirect == Some(rd) {
             return A;
         }
-        self.place.home(rd).unwrap_or(A)
+        self.destination(rd).unwrap_or(A)
     }
 
     /// The 64-bit result for `rd` is in `at`.
@@ -786,11 +896,12 @@ impl<'a> Emitter<'a> {
             self.asm.movsx(Size::D, A, at);
             return;
         }
-        match self.place.home(rd) {
+        match self.destination(rd) {
             Some(home) => {
                 if home != at {
                     self.asm.mov(Size::D, home, at);
                 }
+                self.settled_in(rd, home);
                 self.dirty |= bit(rd);
                 self.sext &= !bit(rd);
             }
@@ -814,17 +925,35 @@ impl<'a> Emitter<'a> {
     }
 
     fn place(&mut self, rd: u8, at: Gpr) {
-        match self.home(rd) {
-            Src::Reg(home) => self.asm.mov(Size::Q, home, at),
-            Src::Slot(m) => self.asm.store(Size::Q, m, at),
-            Src::Imm(_) => {}
+        match self.destination(rd) {
+            Some(host) => {
+                self.asm.mov(Size::Q, host, at);
+                self.settled_in(rd, host);
+            }
+            None if rd == 0 => {}
+            None => {
+                self.asm.store(Size::Q, slot(rd), at);
+                self.returned(rd);
+            }
+        }
+    }
+
+    /// The value of `rd` is in `host`, its home or a borrowed register.
+    fn settled_in(&mut self, rd: u8, host: Gpr) {
+        if self.place.home(rd).is_some() {
+            self.end_loan(host);
+        } else {
+            self.borrowed(rd, host);
         }
     }
 
     fn load_const(&mut self, r: u8, c: i64) {
         let fits = i32::try_from(c);
-        match (self.home(r), fits) {
-            (Src::Slot(m), Ok(v)) => self.asm.store_imm(Size::Q, m, v),
+        match (self.place.home(r), fits) {
+            (None, Ok(v)) => {
+                self.asm.store_imm(Size::Q, slot(r), v);
+                self.returned(r);
+            }
             _ => {
                 let dst = self.dst(r);
                 self.asm.mov_imm(dst, c);
@@ -893,15 +1022,28 @@ impl<'a> Emitter<'a> {
     /// A conditional side exit to `target`.
     pub(crate) fn side_exit(&mut self, cond: Cond, target: u64) {
         let refund = self.steps - self.index - 1;
-        let lazies: Vec<(u8, Lazy)> =
-            (1..32).filter_map(|r| self.lazy[r as usize].map(|l| (r, l))).collect();
-        if refund == 0 && self.log == 0 && self.dirty == 0 && lazies.is_empty() {
+        let lazies: Vec<(u8, Lazy)> = (1..32)
+            .filter_map(|r| self.lazy[r as usize].map(|l| (r, l)))
+            .collect();
+        let loans = self.loans_at_exit();
+        let in_place = lazies.is_empty() && !loans.iter().any(|l| l.stale) && self.dirty == 0;
+        if refund == 0 && self.log == 0 && in_place {
             self.jcc_to(cond, target);
             return;
         }
         let label = self.asm.label();
         self.asm.jcc(cond, label);
-        self.cold(label, ColdKind::Exit { target, refund, log: self.log, dirty: self.dirty, lazies });
+        self.cold(
+            label,
+            ColdKind::Exit {
+                target,
+                refund,
+                log: self.log,
+                dirty: self.dirty,
+                lazies,
+                loans,
+            },
+        );
     }
 
     /// A conditional jump whose state is all in place.
@@ -912,7 +1054,17 @@ impl<'a> Emitter<'a> {
         } else {
             let label = self.asm.label();
             self.asm.jcc(cond, label);
-            self.cold(label, ColdKind::Exit { target, refund: 0, log: 0, dirty: 0, lazies: Vec::new() });
+            self.cold(
+                label,
+                ColdKind::Exit {
+                    target,
+                    refund: 0,
+                    log: 0,
+                    dirty: 0,
+                    lazies: Vec::new(),
+                    loans: Vec::new(),
+                },
+            );
         }
     }
 

@@ -125,8 +125,8 @@ impl Emitter<'_> {
             self.go(target, fallthrough);
             return;
         }
-        let base = self.value_full(inst.rs1);
         self.settle_all();
+        let base = self.home(inst.rs1);
         match (base, inst.imm) {
             (Src::Reg(r), imm) if imm != 0 => self.asm.lea(Size::Q, A, Mem::host(r, imm)),
             (src, imm) => {
@@ -151,9 +151,15 @@ impl Emitter<'_> {
                 self.asm.alu(Alu::Add, Size::Q, D, A);
             }
         }
-        self.asm.alu_imm(Alu::Cmp, Size::Q, D, self.config.table_bytes as i32);
+        self.asm
+            .alu_imm(Alu::Cmp, Size::Q, D, self.config.table_bytes as i32);
         self.jcc_stub(Cond::Ae, Stub::Jump);
-        let entry = Mem { base: Some(STATE), index: Some((D, 2)), disp: offset::TABLE, narrow: false };
+        let entry = Mem {
+            base: Some(STATE),
+            index: Some((D, 2)),
+            disp: offset::TABLE,
+            narrow: false,
+        };
         self.asm.movsx(Size::D, D, entry);
         self.asm.alu(Alu::Add, Size::Q, D, STATE);
         self.asm.jmp_reg(D);
@@ -187,7 +193,13 @@ impl Emitter<'_> {
 
     /// Compares; returns the condition that means "taken". Equality with zero is turned into a
     /// carry. `scratch` may be overwritten.
-    pub(crate) fn compare_with(&mut self, cond: Cond, a: Operand, b: Operand, scratch: Gpr) -> Cond {
+    pub(crate) fn compare_with(
+        &mut self,
+        cond: Cond,
+        a: Operand,
+        b: Operand,
+        scratch: Gpr,
+    ) -> Cond {
         let size = self.narrow_operands(a, b);
         let (a, b) = (self.operand(a), self.operand(b));
         match (cond, a, b) {
@@ -235,7 +247,11 @@ impl Emitter<'_> {
                         _ => Operand::Imm(def.imm),
                     };
                     let cond = if cond == Cond::Ne { less } else { less.not() };
-                    return Compare::Pending { cond, a: Operand::Home(def.rs1), b };
+                    return Compare::Pending {
+                        cond,
+                        a: Operand::Home(def.rs1),
+                        b,
+                    };
                 }
             }
         }

@@ -5,6 +5,7 @@
 //! * [`block`]: the instructions that are emitted together, and what is known about each value;
 //! * [`emit`]: emission of a block, with deferred values;
 //! * [`rewrite`]: idioms of several instructions that the host does in one;
+//! * `borrow`: registers in memory that borrow a host register for a while;
 //! * `pairs`: two results from one host instruction;
 //! * `alu`, `muldiv`, `memory`, `flow`: the templates;
 //! * [`stubs`]: entry to and exit from generated code.
@@ -13,6 +14,7 @@
 mod alu;
 pub mod asm;
 pub mod block;
+mod borrow;
 pub mod emit;
 mod flow;
 mod memory;

@@ -43,7 +43,8 @@ impl Emitter<'_> {
     /// Appends a value to the log.
     fn log_value(&mut self, width: Width, value: Gpr) {
         if self.config.mode == Mode::Trace {
-            self.asm.store(size(width), Mem::host(LOG, self.log as i32), value);
+            self.asm
+                .store(size(width), Mem::host(LOG, self.log as i32), value);
             self.log += width.bytes() as u32;
         }
     }
@@ -65,15 +66,23 @@ impl Emitter<'_> {
             let mem = self.logged(width);
             if inst.rd != 0 {
                 self.define(inst.rd);
+                self.loans.defining = Some(inst.rd);
                 let dst = self.dst(inst.rd);
                 self.load_from(&inst, width, dst, mem);
             }
             return;
         }
         let address = self.address(&inst, inst.rd);
+        self.loans.protect(
+            address
+                .base
+                .into_iter()
+                .chain(address.index.map(|(r, _)| r)),
+        );
         self.consume(&inst);
         if inst.rd != 0 {
             self.define(inst.rd);
+            self.loans.defining = Some(inst.rd);
         }
         let dst = if inst.rd == 0 { A } else { self.dst(inst.rd) };
         let mem = self.guest(address, A, D);
@@ -125,7 +134,12 @@ impl Emitter<'_> {
             other => {
                 if mem.index.is_some_and(|(r, _)| r == D) || mem.base == Some(D) {
                     self.asm.lea(Size::D, A, mem);
-                    mem = Mem { base: Some(A), index: None, disp: 0, narrow: true };
+                    mem = Mem {
+                        base: Some(A),
+                        index: None,
+                        disp: 0,
+                        narrow: true,
+                    };
                 }
                 self.in_reg(other, Size::Q, D)
             }
@@ -136,7 +150,11 @@ impl Emitter<'_> {
 
     /// Forms the address `rs1 + imm`, folding a deferred rs1. `rd` is written afterwards (0: none).
     fn address(&mut self, inst: &Inst, rd: u8) -> Address {
-        let plain = |r: u8, disp: i32| Address { base: (r != 0).then_some(r), index: None, disp };
+        let plain = |r: u8, disp: i32| Address {
+            base: (r != 0).then_some(r),
+            index: None,
+            disp,
+        };
         if self.config.checked {
             self.settle(inst.rs1);
             self.full(inst.rs1);
@@ -145,7 +163,11 @@ impl Emitter<'_> {
         let imm = inst.imm;
         match self.lazy(inst.rs1) {
             None => plain(inst.rs1, imm),
-            Some(Lazy::Const(c)) => Address { base: None, index: None, disp: (c as i32).wrapping_add(imm) },
+            Some(Lazy::Const(c)) => Address {
+                base: None,
+                index: None,
+                disp: (c as i32).wrapping_add(imm),
+            },
             Some(Lazy::Inst(def)) => {
                 let scaled = |scale: u8| Address {
                     base: (def.rs2 != 0).then_some(def.rs2),
@@ -159,9 +181,10 @@ impl Emitter<'_> {
                     Op::Sh1add | Op::Sh1addUw => Some(scaled(2)),
                     Op::Sh2add | Op::Sh2addUw => Some(scaled(4)),
                     Op::Sh3add | Op::Sh3addUw => Some(scaled(8)),
-                    Op::Slli | Op::SlliUw if (1..=3).contains(&def.imm) => {
-                        Some(Address { base: None, ..scaled(1 << def.imm) })
-                    }
+                    Op::Slli | Op::SlliUw if (1..=3).contains(&def.imm) => Some(Address {
+                        base: None,
+                        ..scaled(1 << def.imm)
+                    }),
                     _ => None,
                 };
                 match folded {
@@ -182,11 +205,23 @@ impl Emitter<'_> {
             return self.checked(base, address.disp, first, second);
         }
         let base = address.base.map(|r| self.reg_low(r, first));
-        let index = address.index.map(|(r, scale)| (self.reg_low(r, second), scale));
+        let index = address
+            .index
+            .map(|(r, scale)| (self.reg_low(r, second), scale));
         // A scale of 1 needs no index; without a base it would cost a longer form.
         match (base, index) {
-            (None, Some((r, 1))) => Mem { base: Some(r), index: None, disp: address.disp, narrow: true },
-            _ => Mem { base, index, disp: address.disp, narrow: true },
+            (None, Some((r, 1))) => Mem {
+                base: Some(r),
+                index: None,
+                disp: address.disp,
+                narrow: true,
+            },
+            _ => Mem {
+                base,
+                index,
+                disp: address.disp,
+                narrow: true,
+            },
         }
     }
 
@@ -197,17 +232,27 @@ impl Emitter<'_> {
             None => self.asm.mov_imm(first, i64::from(disp)),
         }
         self.asm.mov(Size::Q, second, first);
-        self.asm.shift_imm(crate::asm::Shift::Shr, Size::Q, second, 32);
+        self.asm
+            .shift_imm(crate::asm::Shift::Shr, Size::Q, second, 32);
         let inside = self.asm.jcc_short(Cond::E);
         self.trap();
         self.asm.close_short(inside);
-        Mem { base: Some(first), index: None, disp: 0, narrow: true }
+        Mem {
+            base: Some(first),
+            index: None,
+            disp: 0,
+            narrow: true,
+        }
     }
 
     /// The address of an atomic in rax, checked for alignment. The architectural state is in
     /// place, so that the runtime can tell the address.
     fn atomic_address(&mut self, inst: &Inst, width: Width) -> Mem {
-        let address = Address { base: (inst.rs1 != 0).then_some(inst.rs1), index: None, disp: 0 };
+        let address = Address {
+            base: (inst.rs1 != 0).then_some(inst.rs1),
+            index: None,
+            disp: 0,
+        };
         let mem = self.guest(address, A, D);
         let base = match mem.base {
             Some(r) => r,
@@ -217,7 +262,12 @@ impl Emitter<'_> {
             }
         };
         self.check_alignment(base, width);
-        Mem { base: Some(base), index: None, disp: 0, narrow: true }
+        Mem {
+            base: Some(base),
+            index: None,
+            disp: 0,
+            narrow: true,
+        }
     }
 
     fn check_alignment(&mut self, base: Gpr, width: Width) {
@@ -275,12 +325,22 @@ impl Emitter<'_> {
         self.load(Size::Q, A, address);
         self.check_alignment(A, width);
         let value = self.reg_full(inst.rs2, D);
-        self.asm.alu(Alu::Cmp, Size::Q, A, field(offset::RESERVATION));
+        self.asm
+            .alu(Alu::Cmp, Size::Q, A, field(offset::RESERVATION));
         self.asm.store_imm(Size::Q, field(offset::RESERVATION), -1);
         let fails = self.asm.jcc_short(Cond::Ne);
         if !self.replaying() {
             self.site();
-            self.asm.store(size(width), Mem { base: Some(A), index: None, disp: 0, narrow: true }, value);
+            self.asm.store(
+                size(width),
+                Mem {
+                    base: Some(A),
+                    index: None,
+                    disp: 0,
+                    narrow: true,
+                },
+                value,
+            );
         }
         self.asm.mov_imm(A, 0);
         let done = self.asm.jmp_short();

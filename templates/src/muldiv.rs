@@ -8,7 +8,9 @@ use hartlog_isa::{Inst, Op};
 impl Emitter<'_> {
     /// Emits a multiplication or division from homes to the home of rd.
     pub(crate) fn muldiv(&mut self, inst: &Inst) {
-        let Inst { op, rd, rs1, rs2, .. } = *inst;
+        let Inst {
+            op, rd, rs1, rs2, ..
+        } = *inst;
         match op {
             Op::Mul => self.multiply(Size::Q, rd, rs1, rs2),
             Op::Mulw => self.multiply(Size::D, rd, rs1, rs2),
@@ -34,7 +36,11 @@ impl Emitter<'_> {
     }
 
     fn into_rax(&mut self, size: Size, r: u8) {
-        let src = if size == Size::Q { self.full(r) } else { self.home(r) };
+        let src = if size == Size::Q {
+            self.full(r)
+        } else {
+            self.home(r)
+        };
         self.load(size, A, src);
     }
 
@@ -49,7 +55,11 @@ impl Emitter<'_> {
         self.load(size, dst, a);
         let other = self.rm(b);
         self.asm.imul(size, dst, other);
-        if size == Size::Q { self.done(rd, dst) } else { self.done_word(rd, dst) }
+        if size == Size::Q {
+            self.done(rd, dst)
+        } else {
+            self.done_word(rd, dst)
+        }
     }
 
     fn multiply_high_unsigned(&mut self, rd: u8, rs1: u8, rs2: u8) {
@@ -81,12 +91,20 @@ impl Emitter<'_> {
     /// overflow has the dividend as quotient and remainder 0.
     fn divide(&mut self, size: Size, signed: bool, rd: u8, rs1: u8, rs2: u8, result: Gpr) {
         self.divide_both(size, signed, rs1, rs2);
-        if size == Size::Q { self.done(rd, result) } else { self.done_word(rd, result) }
+        if size == Size::Q {
+            self.done(rd, result)
+        } else {
+            self.done_word(rd, result)
+        }
     }
 
     /// Leaves the quotient in rax and the remainder in rdx.
     pub(crate) fn divide_both(&mut self, size: Size, signed: bool, rs1: u8, rs2: u8) {
-        let divisor = if size == Size::Q { self.full(rs2) } else { self.home(rs2) };
+        let divisor = if size == Size::Q {
+            self.full(rs2)
+        } else {
+            self.home(rs2)
+        };
         self.into_rax(size, rs1);
         let divisor = self.rm(divisor);
         match divisor {

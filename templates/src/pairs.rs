@@ -53,7 +53,9 @@ impl Emitter<'_> {
             None if inst.op == Op::Mul => (Pair::Product { signed: false }, true),
             None => return false,
         };
-        let Some((distance, other, pair)) = partner(inst, pair, first_in_rax, later) else { return false };
+        let Some((distance, other, pair)) = partner(inst, pair, first_in_rax, later) else {
+            return false;
+        };
         for r in [inst.rs1, inst.rs2] {
             self.settle(r);
             self.full(r);
@@ -62,7 +64,15 @@ impl Emitter<'_> {
         self.define(inst.rd);
         self.define(other.rd);
         self.skip(distance);
-        let (in_rax, in_rdx) = if first_in_rax { (inst.rd, other.rd) } else { (other.rd, inst.rd) };
+        // Neither result may borrow the home of the other.
+        self.loans.protect([inst.rd, other.rd]);
+        self.defined_early(inst.rd, 0);
+        self.defined_early(other.rd, distance);
+        let (in_rax, in_rdx) = if first_in_rax {
+            (inst.rd, other.rd)
+        } else {
+            (other.rd, inst.rd)
+        };
         let (a, b) = (self.home(inst.rs1), self.home(inst.rs2));
         match pair {
             Pair::Product { signed: false } => {
@@ -127,8 +137,10 @@ impl Emitter<'_> {
         }
         let flags_ready = self.carry == Some((self.asm.pos(), carry.rs1, carry.rs2));
         let src = self.value_of_settled(other);
+        self.loans.protect([carry.rs1, carry.rs2, other]);
         self.consume(inst);
         self.define(inst.rd);
+        self.loans.defining = Some(inst.rd);
         if !flags_ready || self.carry != Some((self.asm.pos(), carry.rs1, carry.rs2)) {
             let (a, b) = (self.full(carry.rs1), self.full(carry.rs2));
             // sltu with two registers: never swapped
@@ -159,6 +171,8 @@ impl Emitter<'_> {
         self.pc = step.pc;
         let constant = self.evaluate(&inst);
         let plain = self.rewrite(inst);
+        self.loans
+            .protect([a, b, c, d].into_iter().flatten().chain([rd]));
         self.flush_readers(rd);
         self.consume(branch);
         self.consume(&inst);
@@ -186,7 +200,10 @@ impl Emitter<'_> {
             Compare::Pending { cond, a, b } => self.compare_with(cond, a, b, D),
         };
         match self.home(rd) {
-            Src::Reg(home) => self.asm.cmov(cond.not(), home, A),
+            Src::Reg(home) => {
+                self.asm.cmov(cond.not(), home, A);
+                self.rewritten(rd);
+            }
             Src::Slot(m) => {
                 self.asm.mov(Size::Q, D, m);
                 self.asm.cmov(cond.not(), D, A);
@@ -208,7 +225,9 @@ impl Emitter<'_> {
 
     /// Whether the next step is the carry of the sum that `inst` computes.
     pub(crate) fn carry_follows(&self, inst: &Inst) -> bool {
-        self.next.is_some_and(|n| n.op == Op::Sltu && n.rs1 == inst.rd && (n.rs2 == inst.rs1 || n.rs2 == inst.rs2))
+        self.next.is_some_and(|n| {
+            n.op == Op::Sltu && n.rs1 == inst.rd && (n.rs2 == inst.rs1 || n.rs2 == inst.rs2)
+        })
     }
 
     /// The carry of a sum whose flags are still there: sets rd without comparing.
@@ -225,7 +244,12 @@ impl Emitter<'_> {
 }
 
 /// The other half of `inst` in the steps that follow it directly (the branch-free part).
-fn partner(inst: &Inst, pair: Pair, first_in_rax: bool, later: &[Step]) -> Option<(usize, Inst, Pair)> {
+fn partner(
+    inst: &Inst,
+    pair: Pair,
+    first_in_rax: bool,
+    later: &[Step],
+) -> Option<(usize, Inst, Pair)> {
     let mut written = 1u32 << inst.rd;
     let mut read = 0u32;
     for (i, step) in later.iter().take(REACH).enumerate() {
@@ -233,9 +257,13 @@ fn partner(inst: &Inst, pair: Pair, first_in_rax: bool, later: &[Step]) -> Optio
         let kind = match half(candidate.op) {
             Some((kind, in_rax)) => {
                 let product = matches!((kind, pair), (Pair::Product { .. }, Pair::Product { .. }));
-                ((kind == pair || (product && inst.op == Op::Mul)) && in_rax != first_in_rax).then_some(kind)
+                ((kind == pair || (product && inst.op == Op::Mul)) && in_rax != first_in_rax)
+                    .then_some(kind)
             }
-            None => (candidate.op == Op::Mul && matches!(pair, Pair::Product { .. }) && !first_in_rax).then_some(pair),
+            None => {
+                (candidate.op == Op::Mul && matches!(pair, Pair::Product { .. }) && !first_in_rax)
+                    .then_some(pair)
+            }
         };
         let sources = (1u32 << inst.rs1) | (1u32 << inst.rs2);
         if let Some(kind) = kind

@@ -54,7 +54,11 @@ pub struct Placement {
 impl Placement {
     /// Gives homes to the registers named, in order, as far as homes go. x0 is skipped.
     pub fn new(order: impl IntoIterator<Item = u8>, log: bool) -> Placement {
-        let available = if log { &HOMES[..HOMES.len() - 1] } else { &HOMES[..] };
+        let available = if log {
+            &HOMES[..HOMES.len() - 1]
+        } else {
+            &HOMES[..]
+        };
         let mut homes = [None; 32];
         let wanted = order.into_iter().filter(|r| *r != 0 && *r < 32);
         for (home, r) in available.iter().zip(wanted) {
@@ -66,13 +70,25 @@ impl Placement {
     /// A placement that gives homes to the registers in `wanted` (as far as homes go) and differs
     /// from this one as little as possible.
     pub fn adapted(&self, wanted: impl IntoIterator<Item = u8>, log: bool) -> Placement {
-        let available = if log { &HOMES[..HOMES.len() - 1] } else { &HOMES[..] };
-        let wanted: Vec<u8> = wanted.into_iter().filter(|r| *r != 0 && *r < 32).take(available.len()).collect();
+        let available = if log {
+            &HOMES[..HOMES.len() - 1]
+        } else {
+            &HOMES[..]
+        };
+        let wanted: Vec<u8> = wanted
+            .into_iter()
+            .filter(|r| *r != 0 && *r < 32)
+            .take(available.len())
+            .collect();
         let mut homes = [None; 32];
         for r in &wanted {
             homes[*r as usize] = self.home(*r);
         }
-        let free: Vec<Gpr> = available.iter().copied().filter(|h| !homes.contains(&Some(*h))).collect();
+        let free: Vec<Gpr> = available
+            .iter()
+            .copied()
+            .filter(|h| !homes.contains(&Some(*h)))
+            .collect();
         let mut free = free.into_iter();
         for r in wanted {
             if homes[r as usize].is_none() {
@@ -100,7 +116,8 @@ impl Placement {
 
     /// The `homes` field of the program descriptor.
     pub fn encode(&self) -> [u8; 32] {
-        self.homes.map(|h| h.map_or(contract::IN_MEMORY, |h| h as u8))
+        self.homes
+            .map(|h| h.map_or(contract::IN_MEMORY, |h| h as u8))
     }
 }
 

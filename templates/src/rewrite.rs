@@ -12,9 +12,31 @@ use hartlog_isa::{Inst, Op};
 pub fn foldable(op: Op) -> bool {
     matches!(
         op,
-        Op::Slli | Op::Srli | Op::Srai | Op::Slliw | Op::Srliw | Op::Add | Op::Addi | Op::Addiw | Op::AddUw
-            | Op::SlliUw | Op::Sh1add | Op::Sh2add | Op::Sh3add | Op::Sh1addUw | Op::Sh2addUw | Op::Sh3addUw
-            | Op::Slt | Op::Sltu | Op::Slti | Op::Sltiu | Op::Xori | Op::Mul | Op::Sub | Op::Andi | Op::ZextH
+        Op::Slli
+            | Op::Srli
+            | Op::Srai
+            | Op::Slliw
+            | Op::Srliw
+            | Op::Add
+            | Op::Addi
+            | Op::Addiw
+            | Op::AddUw
+            | Op::SlliUw
+            | Op::Sh1add
+            | Op::Sh2add
+            | Op::Sh3add
+            | Op::Sh1addUw
+            | Op::Sh2addUw
+            | Op::Sh3addUw
+            | Op::Slt
+            | Op::Sltu
+            | Op::Slti
+            | Op::Sltiu
+            | Op::Xori
+            | Op::Mul
+            | Op::Sub
+            | Op::Andi
+            | Op::ZextH
     )
 }
 
@@ -53,11 +75,21 @@ impl Form {
     fn of(inst: &Inst) -> Form {
         let (a, b) = inst.sources();
         let operand = |r: Option<u8>| r.map_or(Operand::Absent, Operand::Guest);
-        Form { op: inst.op, a: operand(a), b: operand(b), imm: inst.imm }
+        Form {
+            op: inst.op,
+            a: operand(a),
+            b: operand(b),
+            imm: inst.imm,
+        }
     }
 
     fn unary(op: Op, a: Operand, imm: i32) -> Form {
-        Form { op, a, b: Operand::Absent, imm }
+        Form {
+            op,
+            a,
+            b: Operand::Absent,
+            imm,
+        }
     }
 
     fn binary(op: Op, a: Operand, b: Operand) -> Form {
@@ -66,24 +98,48 @@ impl Form {
 
     fn finish(self, original: &Inst) -> Inst {
         let (rs1, rs2) = (self.a.register(), self.b.register());
-        Inst { op: self.op, rd: original.rd, rs1, rs2, len: original.len, imm: self.imm, raw: original.raw }
+        Inst {
+            op: self.op,
+            rd: original.rd,
+            rs1,
+            rs2,
+            len: original.len,
+            imm: self.imm,
+            raw: original.raw,
+        }
     }
 }
 
 fn commutes(op: Op) -> bool {
     matches!(
         op,
-        Op::Add | Op::And | Op::Or | Op::Xor | Op::Xnor | Op::Addw | Op::Mul | Op::Mulw | Op::Mulh | Op::Mulhu
-            | Op::Min | Op::Max | Op::Minu | Op::Maxu
+        Op::Add
+            | Op::And
+            | Op::Or
+            | Op::Xor
+            | Op::Xnor
+            | Op::Addw
+            | Op::Mul
+            | Op::Mulw
+            | Op::Mulh
+            | Op::Mulhu
+            | Op::Min
+            | Op::Max
+            | Op::Minu
+            | Op::Maxu
     )
 }
 
 fn shift_add(shift: i32) -> Option<Op> {
-    [Op::Sh1add, Op::Sh2add, Op::Sh3add].get(usize::try_from(shift).ok()?.checked_sub(1)?).copied()
+    [Op::Sh1add, Op::Sh2add, Op::Sh3add]
+        .get(usize::try_from(shift).ok()?.checked_sub(1)?)
+        .copied()
 }
 
 fn shift_add_uw(shift: i32) -> Option<Op> {
-    [Op::AddUw, Op::Sh1addUw, Op::Sh2addUw, Op::Sh3addUw].get(usize::try_from(shift).ok()?).copied()
+    [Op::AddUw, Op::Sh1addUw, Op::Sh2addUw, Op::Sh3addUw]
+        .get(usize::try_from(shift).ok()?)
+        .copied()
 }
 
 impl Emitter<'_> {
@@ -97,10 +153,12 @@ impl Emitter<'_> {
             }
             // What could not be folded is computed now. That may overwrite homes that were folded
             // already, so start again.
-            let pending = [form.a, form.b].into_iter().find_map(|operand| match operand {
-                Operand::Guest(r) if self.lazy(r).is_some() => Some(r),
-                _ => None,
-            });
+            let pending = [form.a, form.b]
+                .into_iter()
+                .find_map(|operand| match operand {
+                    Operand::Guest(r) if self.lazy(r).is_some() => Some(r),
+                    _ => None,
+                });
             match pending {
                 Some(r) => {
                     self.settle(r);
@@ -213,13 +271,19 @@ fn rotation(op: Op, x: &Inst, y: &Inst) -> Option<Form> {
     if !matches!(op, Op::Or | Op::Xor | Op::Add | Op::Addw) || x.rs1 != y.rs1 || x.rs1 == 0 {
         return None;
     }
-    let (left, right) = if matches!(x.op, Op::Slli | Op::Slliw) { (x, y) } else { (y, x) };
+    let (left, right) = if matches!(x.op, Op::Slli | Op::Slliw) {
+        (x, y)
+    } else {
+        (y, x)
+    };
     let source = Operand::Home(x.rs1);
     match (left.op, right.op) {
         (Op::Slli, Op::Srli) if op != Op::Addw && left.imm + right.imm == 64 => {
             Some(Form::unary(Op::Rori, source, right.imm))
         }
-        (Op::Slliw, Op::Srliw) if left.imm + right.imm == 32 => Some(Form::unary(Op::Roriw, source, right.imm)),
+        (Op::Slliw, Op::Srliw) if left.imm + right.imm == 32 => {
+            Some(Form::unary(Op::Roriw, source, right.imm))
+        }
         _ => None,
     }
 }
@@ -234,22 +298,32 @@ fn fold_first(f: &Form, x: &Inst) -> Option<Form> {
         (Op::Srli, Op::Slli) if i == 32 && j == 32 => Some(Form::binary(Op::AddUw, source, X0)),
         (Op::Srli, Op::Slli) if i == 32 && j < 32 => unary(Op::SlliUw, 32 - j),
         (Op::Srli, Op::Slli) if i == 32 => unary(Op::Srliw, j - 32),
-        (Op::Srli, Op::Slli) if i == j && i >= 33 => unary(Op::Andi, ((1u64 << (64 - i)) - 1) as i32),
+        (Op::Srli, Op::Slli) if i == j && i >= 33 => {
+            unary(Op::Andi, ((1u64 << (64 - i)) - 1) as i32)
+        }
         (Op::Srai, Op::Slli) if i == 32 && j >= 32 => unary(Op::Sraiw, j - 32),
         (Op::Srai, Op::Slli) if i == 48 && j == 48 => unary(Op::SextH, 0),
         (Op::Srai, Op::Slli) if i == 56 && j == 56 => unary(Op::SextB, 0),
         (Op::Sraiw, Op::Slliw) if i == 16 && j == 16 => unary(Op::SextH, 0),
         (Op::Sraiw, Op::Slliw) if i == 24 && j == 24 => unary(Op::SextB, 0),
-        (Op::Srliw, Op::Slliw) if i == j && i > 0 => unary(Op::Andi, ((1u64 << (32 - i)) - 1) as i32),
+        (Op::Srliw, Op::Slliw) if i == j && i > 0 => {
+            unary(Op::Andi, ((1u64 << (32 - i)) - 1) as i32)
+        }
         (Op::Andi, Op::Srli) if j == 1 => unary(Op::Bexti, i),
         (Op::Andi, Op::Andi) => unary(Op::Andi, i & j),
         // Sums of constants.
         (Op::Addi, Op::Addi) => unary(Op::Addi, i.checked_add(j)?),
         (Op::Addiw, Op::Addi | Op::Addiw) => unary(Op::Addiw, i.wrapping_add(j)),
         // The sign extension after a 64-bit operation.
-        (Op::Addiw, Op::Add) if j == 0 => Some(Form::binary(Op::Addw, source, Operand::Home(x.rs2))),
-        (Op::Addiw, Op::Sub) if j == 0 => Some(Form::binary(Op::Subw, source, Operand::Home(x.rs2))),
-        (Op::Addiw, Op::Mul) if j == 0 => Some(Form::binary(Op::Mulw, source, Operand::Home(x.rs2))),
+        (Op::Addiw, Op::Add) if j == 0 => {
+            Some(Form::binary(Op::Addw, source, Operand::Home(x.rs2)))
+        }
+        (Op::Addiw, Op::Sub) if j == 0 => {
+            Some(Form::binary(Op::Subw, source, Operand::Home(x.rs2)))
+        }
+        (Op::Addiw, Op::Mul) if j == 0 => {
+            Some(Form::binary(Op::Mulw, source, Operand::Home(x.rs2)))
+        }
         (Op::Addiw, Op::Slli) if j == 0 && i < 32 => unary(Op::Slliw, i),
         // Scaled zero-extended indices.
         (Op::Slli, Op::AddUw) if x.rs2 == 0 => unary(Op::SlliUw, j),

@@ -72,5 +72,12 @@ pub fn stubs(config: &Config) -> Stubs {
         asm.mov(Size::Q, LOG, field(offset::LOG));
     }
     asm.jmp_reg(A);
-    Stubs { code: asm.finish(), jump, chunk_end, ecall, leave, enter }
+    Stubs {
+        code: asm.finish(),
+        jump,
+        chunk_end,
+        ecall,
+        leave,
+        enter,
+    }
 }

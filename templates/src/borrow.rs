@@ -1,0 +1,327 @@
+//! Registers in memory that borrow a host register for a while.
+//!
+//! Where a pinned register is dead (it is overwritten before it is read, with no side exit in
+//! between), its host register can hold the value of a register that has no home. The value goes
+//! to its slot only if it outlives the loan: when the owner is written, at side exits (on their
+//! cold paths) and at the end of the block.
+
+use crate::asm::{Gpr, Size};
+use crate::block::{Follow, Step};
+use crate::emit::{Emitter, Mode};
+use crate::place::{HOMES, Placement, slot};
+
+/// Per step and guest register: the step that overwrites its value next, if nothing reads it
+/// before; else 0.
+type Dead = [u16; 32];
+
+/// A borrower's register when its slot may be out of date, for a side exit.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Loan {
+    pub guest: u8,
+    pub host: Gpr,
+    pub stale: bool,
+}
+
+/// Who borrows what.
+#[derive(Clone, Default)]
+pub(crate) struct Loans {
+    /// Host register that a guest register borrows.
+    host: [Option<Gpr>; 32],
+    /// Guest register that borrows a host register; 0: none.
+    guest: [u8; 16],
+    /// Guest register that a host register belongs to; 0: none.
+    owner: [u8; 16],
+    /// Borrowers whose slot is out of date.
+    stale: u32,
+    /// The destination promised to the current template.
+    pending: Option<(u8, Gpr)>,
+    dead: Vec<Dead>,
+    /// Guest registers whose homes the current template still reads.
+    protected: u32,
+    /// Register that the current step defines, once its sources are settled.
+    pub defining: Option<u8>,
+    /// On a cold path: nothing new is lent, and everything stale is needed.
+    pub cold: bool,
+}
+
+fn bit(r: u8) -> u32 {
+    1 << (r & 31)
+}
+
+impl Loans {
+    /// The host register that a guest register borrows at present.
+    pub fn host(&self, r: u8) -> Option<Gpr> {
+        self.host[r as usize & 31]
+    }
+
+    /// The placement changed.
+    pub fn set_owners(&mut self, place: &Placement) {
+        self.owner = [0; 16];
+        for (r, home) in place.pinned() {
+            self.owner[home as usize] = r;
+        }
+    }
+
+    /// Starts a block.
+    pub fn start(&mut self, steps: &[Step], place: &Placement) {
+        self.cold = false;
+        self.defining = None;
+        self.pending = None;
+        self.protected = 0;
+        self.dead.clear();
+        // Short blocks have no room for loans that pay.
+        let wanted = |r: Option<u8>| r.is_some_and(|r| r != 0 && place.home(r).is_none());
+        if steps.len() >= 4
+            && steps
+                .iter()
+                .any(|s| s.inst.is_some_and(|i| wanted(i.writes())))
+        {
+            self.dead.extend(dead(steps));
+        }
+    }
+
+    /// The current step will still read these homes.
+    pub fn protect(&mut self, registers: impl IntoIterator<Item = u8>) {
+        self.protected = registers
+            .into_iter()
+            .fold(self.protected, |mask, r| mask | bit(r));
+    }
+
+    /// `r` is written `distance` steps before its turn: until then its home is not free.
+    pub fn written_early(&mut self, r: u8, index: u32, distance: usize) {
+        for dead in self.dead.iter_mut().skip(index as usize).take(distance) {
+            dead[r as usize & 31] = 0;
+        }
+    }
+
+    /// The step is finished.
+    pub fn end_step(&mut self) {
+        self.defining = None;
+        self.pending = None;
+        self.protected = 0;
+    }
+
+    fn forget(&mut self, r: u8) {
+        if let Some(host) = self.host[r as usize & 31].take() {
+            self.guest[host as usize] = 0;
+        }
+        self.stale &= !bit(r);
+    }
+}
+
+/// [`Dead`] after every step; of a branch that may leave the block, before it.
+fn dead(steps: &[Step]) -> Vec<Dead> {
+    let mut now: Dead = [0; 32];
+    let mut out = vec![[0; 32]; steps.len()];
+    for (i, step) in steps.iter().enumerate().rev() {
+        out[i] = now;
+        if step.has_side_exit() {
+            // What the step computes on the way is written before the exit.
+            now = [0; 32];
+            out[i] = now;
+        }
+        let Some(inst) = step.inst else {
+            now = [0; 32];
+            continue;
+        };
+        let skipped = i > 0 && steps[i - 1].follow == Follow::Skip;
+        if let Some(rd) = inst.writes() {
+            now[rd as usize] = if skipped { 0 } else { i as u16 };
+        }
+        let (a, b) = inst.sources();
+        for r in [a, b].into_iter().flatten() {
+            now[r as usize & 31] = 0;
+        }
+    }
+    out
+}
+
+impl Emitter<'_> {
+    /// A host register for the value of `rd`: its home, or one that it can borrow.
+    pub(crate) fn destination(&mut self, rd: u8) -> Option<Gpr> {
+        if let Some(home) = self.place.home(rd) {
+            return Some(home);
+        }
+        if self.loans.cold || self.loans.dead.is_empty() || rd == 0 {
+            return None;
+        }
+        if let Some((r, host)) = self.loans.pending
+            && r == rd
+        {
+            return Some(host);
+        }
+        if self.uses_of(rd) == 0 {
+            return None;
+        }
+        let host = self.find_loan(rd)?;
+        self.loans.pending = Some((rd, host));
+        Some(host)
+    }
+
+    /// Reads still to come of the value that is being computed for `rd`.
+    fn uses_of(&self, rd: u8) -> u8 {
+        if self.loans.defining == Some(rd) {
+            self.current_value().uses
+        } else {
+            self.remaining_uses(rd)
+        }
+    }
+
+    /// The host register that can be lent longest.
+    fn find_loan(&self, rd: u8) -> Option<Gpr> {
+        let dead = self.loans.dead.get(self.index as usize)?;
+        let available = if self.config.mode == Mode::Fast {
+            HOMES.len()
+        } else {
+            HOMES.len() - 1
+        };
+        let mut best = None;
+        let mut until = self.index + 1;
+        for host in HOMES[..available].iter().copied() {
+            let guest = self.loans.guest[host as usize];
+            if guest != 0 && guest != rd && !self.is_dead_loan(guest) {
+                continue;
+            }
+            // A template may write its destination over a source, but what is settled on the way
+            // must not.
+            let reads = |r: u8| r != 0 && self.loans.protected & bit(r) != 0;
+            if self.loans.defining != Some(rd)
+                && (reads(guest) || reads(self.loans.owner[host as usize]))
+            {
+                continue;
+            }
+            let free = match self.loans.owner[host as usize] {
+                0 => u32::MAX,
+                q if self.lazy(q).is_some() || self.has_readers(q) => continue,
+                q => u32::from(dead[q as usize]),
+            };
+            if free > until {
+                until = free;
+                best = Some(host);
+            }
+        }
+        best
+    }
+
+    fn is_dead_loan(&self, r: u8) -> bool {
+        self.is_dead(r) && self.lazy(r).is_none() && !self.has_readers(r)
+    }
+
+    /// The value for `rd` is in the register that [`Emitter::destination`] gave.
+    pub(crate) fn borrowed(&mut self, rd: u8, host: Gpr) {
+        if self.loans.host(rd) != Some(host) {
+            self.loans.forget(rd);
+            // Whoever borrowed it before has a dead value.
+            self.end_loan(host);
+            self.loans.host[rd as usize & 31] = Some(host);
+            self.loans.guest[host as usize] = rd;
+        }
+        self.loans.stale |= bit(rd);
+        self.loans.pending = None;
+    }
+
+    /// The value of `rd` is in its slot.
+    pub(crate) fn returned(&mut self, rd: u8) {
+        self.loans.forget(rd);
+    }
+
+    /// The register that `rd` borrows was written in place.
+    pub(crate) fn rewritten(&mut self, rd: u8) {
+        if self.loans.host(rd).is_some() {
+            self.loans.stale |= bit(rd);
+        }
+    }
+
+    /// The value of `rd` in its register is no longer wanted.
+    pub(crate) fn obsolete(&mut self, rd: u8) {
+        self.loans.stale &= !bit(rd);
+    }
+
+    /// The home of `rd` is about to be written: whoever borrows it saves its value. The register
+    /// can still be read until then.
+    pub(crate) fn call_in(&mut self, rd: u8) {
+        let Some(home) = self.place.home(rd) else {
+            return;
+        };
+        let guest = self.loans.guest[home as usize];
+        if guest == 0 {
+            return;
+        }
+        if self.reads_itself(guest) {
+            // A deferred instruction that overwrites its own source.
+            self.settle(guest);
+        }
+        self.flush_readers(guest);
+        if self.loans.guest[home as usize] == guest && (self.loans.cold || !self.is_dead(guest)) {
+            self.save(guest);
+        }
+    }
+
+    /// Whether somebody borrows the home of `rd`.
+    pub(crate) fn is_lent(&self, rd: u8) -> bool {
+        self.borrower(rd).is_some()
+    }
+
+    /// Who borrows the home of `rd`.
+    pub(crate) fn borrower(&self, rd: u8) -> Option<u8> {
+        let guest = self.loans.guest[self.place.home(rd)? as usize];
+        (guest != 0).then_some(guest)
+    }
+
+    /// The home of `rd` was written: a loan of it is over.
+    pub(crate) fn end_loan(&mut self, home: Gpr) {
+        let guest = self.loans.guest[home as usize];
+        if guest != 0 {
+            self.loans.forget(guest);
+        }
+    }
+
+    /// Writes a borrower's value to its slot.
+    fn save(&mut self, r: u8) {
+        if self.loans.stale & bit(r) == 0 {
+            return;
+        }
+        if let Some(host) = self.loans.host(r) {
+            self.full(r);
+            self.asm.store(Size::Q, slot(r), host);
+        }
+        self.loans.stale &= !bit(r);
+    }
+
+    /// Ends all loans.
+    pub(crate) fn save_all(&mut self) {
+        while self.loans.stale != 0 {
+            self.save(self.loans.stale.trailing_zeros() as u8);
+        }
+        for r in 1..32 {
+            self.loans.forget(r);
+        }
+    }
+
+    /// The loans that a side exit has to know.
+    pub(crate) fn loans_at_exit(&self) -> Vec<Loan> {
+        (1..32u8)
+            .filter_map(|guest| {
+                let host = self.loans.host(guest)?;
+                let wanted = self.loans.stale & bit(guest) != 0 && !self.is_dead(guest);
+                Some(Loan {
+                    guest,
+                    host,
+                    stale: wanted,
+                })
+            })
+            .collect()
+    }
+
+    /// Takes up the loans of a side exit on its cold path.
+    pub(crate) fn take_up(&mut self, loans: &[Loan]) {
+        self.loans.cold = true;
+        for loan in loans {
+            self.loans.host[loan.guest as usize & 31] = Some(loan.host);
+            self.loans.guest[loan.host as usize] = loan.guest;
+            if loan.stale {
+                self.loans.stale |= bit(loan.guest);
+            }
+        }
+    }
+}
