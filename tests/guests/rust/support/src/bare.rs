@@ -111,16 +111,18 @@ pub fn exit(status: i32) -> ! {
 
 /// Reads up to `buffer.len()` bytes of standard input; 0 at its end or on an error.
 pub fn read_stdin(buffer: &mut [u8]) -> usize {
+    let start = buffer.as_mut_ptr().expose_provenance();
     // SAFETY: the buffer is valid for writes of its length.
-    let got = unsafe { ecall(SYS_READ, 0, buffer.as_mut_ptr().addr(), buffer.len()) };
+    let got = unsafe { ecall(SYS_READ, 0, start, buffer.len()) };
     usize::try_from(got).unwrap_or(0)
 }
 
 /// Writes all of `bytes` to file descriptor `fd`; stops at the first error.
 pub(crate) fn write_all(fd: usize, mut bytes: &[u8]) {
     while !bytes.is_empty() {
+        let start = bytes.as_ptr().expose_provenance();
         // SAFETY: the slice is valid for reads of its length.
-        let wrote = unsafe { ecall(SYS_WRITE, fd, bytes.as_ptr().addr(), bytes.len()) };
+        let wrote = unsafe { ecall(SYS_WRITE, fd, start, bytes.len()) };
         match usize::try_from(wrote) {
             Ok(count) if count > 0 => bytes = bytes.get(count..).unwrap_or(&[]),
             _ => return,
