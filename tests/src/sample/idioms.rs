@@ -228,9 +228,9 @@ impl Maker {
             }
         }
         // Temporaries die: only then may a template leave their values out.
-        if self.rng.one_in(2) {
+        if !self.rng.one_in(3) {
             for r in written {
-                if self.rng.one_in(2) && r != COUNTER {
+                if !self.rng.one_in(3) && r != COUNTER {
                     let imm = self.rng.imm12();
                     self.push(Inst::new(Op::Addi, r, 0, 0, imm));
                 }
@@ -304,7 +304,7 @@ impl Maker {
         let (a, b, d) = (self.src(), self.src(), self.dst());
         let (t, u) = (self.reg(), self.reg());
         let mut op = |op, rd, rs1, rs2, imm| out.push(Inst::new(op, rd, rs1, rs2, imm));
-        match self.rng.below(30) {
+        match self.rng.below(31) {
             0 => {
                 // Zero- and sign-extension, and other fields cut out by two shifts.
                 let n = self.amount(64);
@@ -320,7 +320,7 @@ impl Maker {
                 op(self.rng.pick(&[Op::Slliw, Op::Slliw, Op::SlliUw]), t, a, 0, n);
                 op(right, if self.rng.one_in(3) { d } else { t }, t, 0, m);
             }
-            2 => {
+            2 | 30 => {
                 // A rotate (or nearly one) from two shifts.
                 let word = self.rng.one_in(2);
                 let (left, right, bits) = if word { (Op::Slliw, Op::Srliw, 32) } else { (Op::Slli, Op::Srli, 64) };
@@ -332,6 +332,10 @@ impl Maker {
                 let join = self.rng.pick(&[Op::Or, Op::Or, Op::Xor, Op::Add, Op::Addw]);
                 let (x, y) = if self.rng.one_in(2) { (t, u) } else { (u, t) };
                 op(join, if self.rng.one_in(2) { t } else { d }, x, y, 0);
+                if self.rng.one_in(2) {
+                    op(Op::Lui, t, 0, 0, 0x7000);
+                    op(Op::Addi, u, 0, 0, n);
+                }
             }
             3 => {
                 // 32-bit arithmetic, and the sign extension after a 64-bit one.
@@ -463,9 +467,98 @@ impl Maker {
                 let second = self.rng.pick(&[Op::Slt, Op::Sltu, Op::And, Op::Or, Op::Xor, Op::Min, Op::Maxu]);
                 out.push(Inst::new(second, d, t, u, 0));
             }
+            26 | 27 => self.facts(out),
+            28 => self.hazard(out),
             _ => {
                 let inst = self.any_pure();
                 out.push(inst);
+            }
+        }
+    }
+
+    /// A value whose upper half is nearly always known (or nearly never), and an instruction to
+    /// which that matters.
+    fn facts(&mut self, out: &mut Vec<Inst>) {
+        let pair = [self.reg(), self.reg()];
+        for t in pair {
+            let (a, b) = (self.src(), self.src());
+            let edge = self.rng.pick(&[31, 32, 33]);
+            let small = self.rng.pick(&[1, 31, 0]);
+            let base = self.rng.pick(&[BASE_DATA, BASE_HIGH]);
+            let at = 8 * self.rng.below(8) as i32;
+            out.push(match self.rng.below(20) {
+                0 | 1 => Inst::new(Op::Srli, t, a, 0, edge),
+                2 => Inst::new(Op::Srai, t, a, 0, edge),
+                3 => Inst::new(Op::Srliw, t, a, 0, small),
+                4 => Inst::new(Op::Lui, t, 0, 0, self.rng.pick(&[i32::MIN, 0x7fff_f000, -4096])),
+                5 => Inst::new(Op::Andi, t, a, 0, self.rng.pick(&[-1, -2, 255, 2047])),
+                6 => Inst::new(self.rng.pick(&[Op::Lw, Op::Lwu, Op::Ld, Op::Lb]), t, base, 0, at),
+                7 => Inst::new(Op::AddUw, t, a, 0, 0),
+                8 => Inst::new(Op::Slli, t, a, 0, edge),
+                9 => Inst::new(self.rng.pick(&[Op::Divuw, Op::Remuw, Op::Divw, Op::Remw]), t, a, b, 0),
+                10 => Inst::new(self.rng.pick(&[Op::Max, Op::Min, Op::Maxu, Op::Minu]), t, a, b, 0),
+                11 => Inst::new(self.rng.pick(&[Op::Mulw, Op::Subw, Op::Rolw, Op::Sllw]), t, a, b, 0),
+                12 => Inst::new(self.rng.pick(&[Op::And, Op::Or, Op::Xor, Op::Andn]), t, pair[0], pair[1], 0),
+                13 => Inst::new(self.rng.pick(&[Op::Xori, Op::Ori]), t, a, 0, self.rng.imm12()),
+                14 => Inst::new(Op::Addi, t, a, 0, 0),
+                15 => Inst::new(self.rng.pick(&[Op::Bext, Op::Slt, Op::Bset, Op::Bclr]), t, a, b, 0),
+                _ => Inst::new(Op::Addiw, t, a, 0, self.rng.pick(&[0, 0, 1, -1])),
+            });
+        }
+        let (d, [t, u]) = (self.dst(), pair);
+        match self.rng.below(10) {
+            0..=2 => out.push(Inst::new(Op::Addiw, d, t, 0, 0)),
+            3 => {
+                out.push(Inst::new(Op::Slli, u, t, 0, 32));
+                out.push(Inst::new(self.rng.pick(&[Op::Srai, Op::Srli]), d, u, 0, 32));
+            }
+            4 | 5 => out.push(Inst::new(self.rng.pick(&[Op::Slt, Op::Sltu, Op::Min, Op::Maxu]), d, t, u, 0)),
+            6 => out.push(Inst::new(self.rng.pick(&[Op::Or, Op::And, Op::Xor, Op::Xnor, Op::Orn]), d, t, u, 0)),
+            7 => out.push(Inst::new(Op::Sd, 0, BASE_DATA, t, 64)),
+            8 => out.push(Inst::new(self.rng.pick(&[Op::Add, Op::Sub, Op::Sh1add]), d, t, u, 0)),
+            _ => out.push(Inst::new(self.rng.pick(&[Op::Slti, Op::Sltiu]), d, t, 0, self.rng.imm12())),
+        }
+    }
+
+    /// A deferred value whose source changes before it is used, by an instruction that writes the
+    /// source of that change.
+    fn hazard(&mut self, out: &mut Vec<Inst>) {
+        let (t, v, r, e) = (self.reg(), self.reg(), self.reg(), self.src());
+        let base = self.rng.pick(&[BASE_DATA, BASE_HIGH]);
+        let small = 1 + self.rng.below(3) as i32;
+        let address = self.rng.one_in(2);
+        if address {
+            out.push(Inst::new(Op::Andi, v, e, 0, 0xff));
+        }
+        out.push(match self.rng.below(if address { 3 } else { 6 }) {
+            0 => Inst::new(Op::Add, t, v, base, 0),
+            1 => Inst::new(self.rng.pick(&[Op::Sh1add, Op::Sh3add, Op::AddUw]), t, v, base, 0),
+            2 => Inst::new(Op::Add, t, base, v, 0),
+            3 => Inst::new(Op::Sltu, t, v, e, 0),
+            4 => Inst::new(Op::Sltu, t, e, v, 0),
+            _ => Inst::new(self.rng.pick(&[Op::Slli, Op::Slliw, Op::Xori, Op::Addi]), t, v, 0, small),
+        });
+        out.push(match self.rng.below(5) {
+            0 => Inst::new(Op::Slli, v, r, 0, small),
+            1 => Inst::new(Op::Addi, v, r, 0, small),
+            2 => Inst::new(Op::Srliw, v, r, 0, small),
+            3 => Inst::new(Op::Addi, v, 0, 0, small),
+            _ => Inst::new(Op::Sub, v, r, e, 0),
+        });
+        if address {
+            let op = self.any_load_or_store();
+            out.push(Inst::new(op, r, t, e, small));
+        } else {
+            let op = self.rng.pick(&[Op::Add, Op::Add, Op::Sub, Op::Or, Op::And, Op::Addw]);
+            let (x, y) = if self.rng.one_in(3) { (t, e) } else { (e, t) };
+            out.push(Inst::new(op, r, x, y, 0));
+        }
+        if self.rng.one_in(2) {
+            out.push(Inst::new(Op::Add, self.dst(), v, e, 0));
+        }
+        for dead in [t, v] {
+            if !self.rng.one_in(4) {
+                out.push(Inst::new(Op::Addi, dead, 0, 0, small));
             }
         }
     }
