@@ -213,6 +213,8 @@ impl Emitter<'_> {
             self.loans.forget(rd);
             // Whoever borrowed it before has a dead value.
             self.end_loan(host);
+            // So has the owner, of which a stale upper half must not be extended any more.
+            self.facts_unknown(self.loans.owner[host as usize]);
             self.loans.host[rd as usize & 31] = Some(host);
             self.loans.guest[host as usize] = rd;
         }
