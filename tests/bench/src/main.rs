@@ -148,6 +148,9 @@ const QUICK: [&str; 12] = [
     "lz",
 ];
 
+/// Translations of each guest and mode, of which the fastest counts.
+const TRANSLATIONS: usize = 3;
+
 /// Runs from which the start-up time is taken.
 const STARTUP_RUNS: usize = 41;
 
@@ -268,8 +271,12 @@ fn measure(cli: &Cli, args: &RunArgs) -> Result<Results, Error> {
         let mut translations = BTreeMap::new();
         for mode in modes(&variants) {
             let output = runner.places.program(guest, mode);
-            let done = prepare::translate(&runner.places, &guest.elf, mode, &output)?;
-            translations.insert(mode, done);
+            let mut best = prepare::translate(&runner.places, &guest.elf, mode, &output)?;
+            for _ in 1..TRANSLATIONS {
+                let again = prepare::translate(&runner.places, &guest.elf, mode, &output)?;
+                best.seconds = best.seconds.min(again.seconds);
+            }
+            translations.insert(mode, best);
         }
         let count = counter
             .as_ref()
