@@ -83,8 +83,7 @@ impl Former<'_> {
         let mut steps: Block = Vec::new();
         let mut index = start;
         let mut repeated = 0;
-        loop {
-            let Some(step) = self.step(index) else { break };
+        while let Some(step) = self.step(index) {
             if steps
                 .last()
                 .is_some_and(|s| s.follow == Follow::Fall && s.next() != step.pc)

@@ -138,13 +138,11 @@ fn instruction(elf: &Elf, pc: u64, bytes: &[u8]) -> Result<Option<Inst>, Error> 
         Ok(inst) => Ok(Some(inst)),
         // Data in the text decodes as floating point now and then: only inside a function of a
         // program with a symbol table is it an instruction for certain.
-        Err(DecodeError::FloatingPoint { .. }) if inside_function(elf, pc) => {
-            Err(Error::FloatingPoint {
-                location: elf.locate(pc).to_string(),
-                raw: if compressed { u32::from(low) } else { raw },
-                offset: file_offset(elf, pc),
-            })
-        }
+        Err(DecodeError::FloatingPoint) if inside_function(elf, pc) => Err(Error::FloatingPoint {
+            location: elf.locate(pc).to_string(),
+            raw: if compressed { u32::from(low) } else { raw },
+            offset: file_offset(elf, pc),
+        }),
         Err(_) => Ok(None),
     }
 }

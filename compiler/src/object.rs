@@ -248,7 +248,7 @@ fn program(
     words(
         &mut data,
         &[
-            isa_bits(),
+            hartlog_format::trace::ISA,
             0,
             0,
             0,
@@ -284,13 +284,6 @@ fn program(
         )?;
     }
     Ok(())
-}
-
-/// Letters of the guest's ISA as in `misa` (privileged specification, 3.1.1): I, M, A, C.
-pub fn isa_bits() -> u64 {
-    b"IMAC"
-        .iter()
-        .fold(0, |bits, letter| bits | 1 << (letter - b'A'))
 }
 
 fn words(out: &mut Vec<u8>, values: &[u64]) {

@@ -252,7 +252,7 @@ impl Cond {
     ];
 
     /// The opposite condition.
-    pub fn not(self) -> Cond {
+    pub fn negated(self) -> Cond {
         Cond::ALL[self as usize ^ 1]
     }
 

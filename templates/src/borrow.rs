@@ -7,8 +7,9 @@
 
 use crate::asm::{Gpr, Size};
 use crate::block::{Follow, Step};
-use crate::emit::{Emitter, Mode};
+use crate::emit::{Emitter, Mode, homes_read};
 use crate::place::{HOMES, Placement, slot};
+use hartlog_isa::Inst;
 
 /// Per step and guest register: the step that overwrites its value next, if nothing reads it
 /// before; else 0.
@@ -259,9 +260,21 @@ impl Emitter<'_> {
         }
     }
 
-    /// Whether somebody borrows the home of `rd`.
-    pub(crate) fn is_lent(&self, rd: u8) -> bool {
-        self.borrower(rd).is_some()
+    /// Makes sure that nobody borrows the home of `rd`, whose new value `inst` is about to be
+    /// deferred: a deferred instruction with a lent home could not be ordered with those that
+    /// read the borrower. Returns whether that could be done.
+    pub(crate) fn end_loan_of(&mut self, rd: u8, inst: &Inst) -> bool {
+        let Some(guest) = self.borrower(rd) else {
+            return true;
+        };
+        if self.lazy(guest).is_some() || self.has_readers(guest) {
+            return false;
+        }
+        if !self.is_dead(guest) || homes_read(inst).any(|r| r == guest) {
+            self.save(guest);
+        }
+        self.loans.forget(guest);
+        true
     }
 
     /// Who borrows the home of `rd`.

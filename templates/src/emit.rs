@@ -569,12 +569,8 @@ impl<'a> Emitter<'a> {
         self.loans.protect(homes_read(&inst));
         let wanted =
             value.killed && (value.uses == 0 || (value.uses == 1 && rewrite::foldable(inst.op)));
-        // A deferred instruction whose own home is lent could not be ordered with those that read
-        // the borrower.
-        if wanted
-            && !self.is_lent(rd)
-            && homes_read(&inst).all(|r| self.lazy_mask & bit(r) == 0 || r == rd)
-        {
+        let settled = |e: &Self, r: u8| e.lazy_mask & bit(r) == 0 || r == rd;
+        if wanted && homes_read(&inst).all(|r| settled(self, r)) && self.end_loan_of(rd, &inst) {
             self.set_lazy(rd, Lazy::Inst(inst));
             return;
         }

@@ -21,7 +21,7 @@ impl Emitter<'_> {
                 self.consume(&inst);
                 match (taken, cond) {
                     (Taken::When(c), None) => self.side_exit(c, target),
-                    (Taken::When(c), Some(())) => self.side_exit(c.not(), target),
+                    (Taken::When(c), Some(())) => self.side_exit(c.negated(), target),
                     (Taken::Always, None) | (Taken::Never, Some(())) => {
                         // A constant condition: the compiler of the guest left dead code behind.
                         self.asm.alu(Alu::Cmp, Size::D, A, A);
@@ -104,7 +104,7 @@ impl Emitter<'_> {
         let (target, next) = (step.target(), step.next());
         match taken {
             Taken::When(cond) if fallthrough == Some(target) => {
-                self.jcc_to(cond.not(), next);
+                self.jcc_to(cond.negated(), next);
             }
             Taken::When(cond) => {
                 self.jcc_to(cond, target);
@@ -246,7 +246,11 @@ impl Emitter<'_> {
                         Op::Slt | Op::Sltu => Operand::Home(def.rs2),
                         _ => Operand::Imm(def.imm),
                     };
-                    let cond = if cond == Cond::Ne { less } else { less.not() };
+                    let cond = if cond == Cond::Ne {
+                        less
+                    } else {
+                        less.negated()
+                    };
                     return Compare::Pending {
                         cond,
                         a: Operand::Home(def.rs1),

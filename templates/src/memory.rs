@@ -404,6 +404,6 @@ impl Emitter<'_> {
             Op::AmomaxuW | Op::AmomaxuD => Cond::A,
             _ => return,
         };
-        self.asm.cmov(keep.not(), D, operand);
+        self.asm.cmov(keep.negated(), D, operand);
     }
 }

@@ -16,7 +16,7 @@ impl Emitter<'_> {
             Op::Mulw => self.multiply(Size::D, rd, rs1, rs2),
             Op::Mulhu => self.multiply_high_unsigned(rd, rs1, rs2),
             Op::Mulh => {
-                self.into_rax(Size::Q, rs1);
+                self.load_rax(Size::Q, rs1);
                 let other = self.full(rs2);
                 let other = self.rm(other);
                 self.asm.unary(Unary::Imul, Size::Q, other);
@@ -35,7 +35,7 @@ impl Emitter<'_> {
         }
     }
 
-    fn into_rax(&mut self, size: Size, r: u8) {
+    fn load_rax(&mut self, size: Size, r: u8) {
         let src = if size == Size::Q {
             self.full(r)
         } else {
@@ -105,7 +105,7 @@ impl Emitter<'_> {
         } else {
             self.home(rs2)
         };
-        self.into_rax(size, rs1);
+        self.load_rax(size, rs1);
         let divisor = self.rm(divisor);
         match divisor {
             Rm::R(r) => self.asm.test(size, r, r),

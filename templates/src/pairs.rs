@@ -201,12 +201,12 @@ impl Emitter<'_> {
         };
         match self.home(rd) {
             Src::Reg(home) => {
-                self.asm.cmov(cond.not(), home, A);
+                self.asm.cmov(cond.negated(), home, A);
                 self.rewritten(rd);
             }
             Src::Slot(m) => {
                 self.asm.mov(Size::Q, D, m);
-                self.asm.cmov(cond.not(), D, A);
+                self.asm.cmov(cond.negated(), D, A);
                 self.asm.store(Size::Q, m, D);
             }
             Src::Imm(_) => {}
