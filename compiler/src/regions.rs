@@ -15,8 +15,8 @@ use templates::place::Placement;
 /// A function without loops is a region from this many instructions on.
 const LONG: usize = 200;
 
-/// Weighted uses in host registers must grow by this factor (in percent).
-const WORTHWHILE: u64 = 104;
+/// Moving a register costs a store and a load, on the way in and on the way out.
+const COST_PER_MOVE: u64 = 4;
 
 /// Most regions of a program.
 const MAX_REGIONS: usize = u16::MAX as usize - 1;
@@ -62,7 +62,10 @@ pub fn find(
                 .map(|r| uses[r as usize])
                 .sum::<u64>()
         };
-        if covered(&adapted) * 100 > covered(placement) * WORTHWHILE {
+        let moved = (1..32u8)
+            .filter(|r| adapted.home(*r) != placement.home(*r))
+            .count() as u64;
+        if covered(&adapted) > covered(placement) + COST_PER_MOVE * moved {
             let id = regions.placements.len() as u16;
             regions.placements.push(adapted);
             regions.of_block[candidate].fill(id);
@@ -99,7 +102,7 @@ fn function(blocks: &[Block], base: usize, out: &mut Vec<Range<usize>>) {
         out.push(base..base + blocks.len());
         return;
     }
-    // Loops, by their backward branches, from the largest interval to the smallest.
+    // Loops, by their backward branches.
     let index_of = |pc: u64| {
         blocks
             .binary_search_by_key(&pc, |b| b.first().map_or(0, |s| s.pc))
@@ -120,14 +123,18 @@ fn function(blocks: &[Block], base: usize, out: &mut Vec<Range<usize>>) {
             }
         }
     }
-    loops.sort_by_key(|l| (std::cmp::Reverse(l.len()), l.start));
-    let mut taken = vec![false; blocks.len()];
+    // Loops that overlap are one region: a loop that crossed into another would move registers
+    // in every iteration.
+    loops.retain(|l| eligible[l.clone()].iter().all(|e| *e));
+    loops.sort_by_key(|l| (l.start, l.end));
+    let mut merged: Vec<Range<usize>> = Vec::new();
     for l in loops {
-        if eligible[l.clone()].iter().all(|e| *e) && !taken[l.clone()].iter().any(|t| *t) {
-            taken[l.clone()].fill(true);
-            out.push(base + l.start..base + l.end);
+        match merged.last_mut() {
+            Some(last) if l.start < last.end => last.end = last.end.max(l.end),
+            _ => merged.push(l),
         }
     }
+    out.extend(merged.into_iter().map(|l| base + l.start..base + l.end));
 }
 
 /// Whether a region may hold this instruction: calls and returns would move registers each time,
@@ -147,12 +154,15 @@ fn allowed(inst: &Inst) -> bool {
     !atomic && !transfer
 }
 
+/// Uses of the registers in a region, weighted by loop depth within it.
 fn uses(text: &Text, blocks: &[Block], depths: &[u32]) -> [u64; 32] {
+    let depth_of = |pc: u64| text.at(pc).map_or(0, |i| depths[i]);
+    // A loop's own body counts as one level deep.
+    let outside = blocks.iter().flatten().map(|s| depth_of(s.pc)).min().unwrap_or(0).saturating_sub(1);
     let mut uses = [0u64; 32];
     for step in blocks.iter().flatten() {
-        let depth = text.at(step.pc).map_or(0, |i| depths[i]);
         if let Some(inst) = step.inst {
-            weights::count(&mut uses, &inst, depth);
+            weights::count(&mut uses, &inst, depth_of(step.pc) - outside);
         }
     }
     uses
