@@ -149,7 +149,8 @@ pub fn compile(elf: &Elf, options: &Options) -> Result<Translation, Error> {
     statistics.microseconds.discover = clock.lap();
 
     let blocks = blocks::form(&code, leaders);
-    let order = weights::registers(&code);
+    let starts: Vec<u64> = elf.symbols.iter().map(|s| s.addr).collect();
+    let order = weights::registers(&code, &starts);
     statistics.microseconds.blocks = clock.lap();
 
     let generated = codegen::generate(elf, &code, &blocks, &order, options);

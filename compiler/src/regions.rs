@@ -158,7 +158,13 @@ fn allowed(inst: &Inst) -> bool {
 fn uses(text: &Text, blocks: &[Block], depths: &[u32]) -> [u64; 32] {
     let depth_of = |pc: u64| text.at(pc).map_or(0, |i| depths[i]);
     // A loop's own body counts as one level deep.
-    let outside = blocks.iter().flatten().map(|s| depth_of(s.pc)).min().unwrap_or(0).saturating_sub(1);
+    let outside = blocks
+        .iter()
+        .flatten()
+        .map(|s| depth_of(s.pc))
+        .min()
+        .unwrap_or(0)
+        .saturating_sub(1);
     let mut uses = [0u64; 32];
     for step in blocks.iter().flatten() {
         if let Some(inst) = step.inst {

@@ -1,7 +1,8 @@
-//! Which guest registers are hot: static uses, weighted by loop depth.
+//! Which guest registers are hot: static uses, weighted by loop depth and
+//! by how often the function is called, as far as the code tells.
 
 use crate::code::Text;
-use hartlog_isa::Inst;
+use hartlog_isa::{Inst, Op};
 
 /// Loops nested deeper than this count no further.
 const MAX_DEPTH: u32 = 4;
@@ -10,22 +11,80 @@ const LOOP_FACTOR: u64 = 8;
 /// Backward branches over more instructions than this are not counted as loops.
 const MAX_LOOP: usize = 4096;
 
-/// Guest registers from the hottest to the coldest, without x0.
-pub fn registers(text: &Text) -> Vec<u8> {
-    let depth = loop_depths(text);
+/// Rounds in which call frequencies spread from callers to callees.
+const ROUNDS: usize = 4;
+/// No function counts as called more often than this.
+const MAX_CALLS: u64 = LOOP_FACTOR.pow(MAX_DEPTH);
+
+/// Guest registers from the hottest to the coldest, without x0. `starts` are the addresses of the
+/// functions, ascending.
+pub fn registers(text: &Text, starts: &[u64]) -> Vec<u8> {
+    let depths = loop_depths(text);
+    let calls = call_counts(text, &depths, starts);
     let mut uses = [0u64; 32];
-    for (instruction, depth) in text.instructions.iter().zip(depth) {
+    for (i, instruction) in text.instructions.iter().enumerate() {
         let Some(inst) = instruction.inst else {
             continue;
         };
-        count(&mut uses, &inst, depth);
+        let times = calls[function_of(starts, u64::from(instruction.pc))];
+        let weight = (weight(depths[i]) * times).min(MAX_CALLS * LOOP_FACTOR);
+        add(&mut uses, &inst, weight);
     }
     order(&uses)
 }
 
+/// Index of the function that an address is in; 0 is what comes before the first.
+fn function_of(starts: &[u64], pc: u64) -> usize {
+    starts.partition_point(|s| *s <= pc)
+}
+
+/// How often each function is called, estimated from direct calls: a call in a loop counts more,
+/// and so does whatever its caller's calls count. Recursion counts as a loop.
+fn call_counts(text: &Text, depths: &[u32], starts: &[u64]) -> Vec<u64> {
+    let mut edges = Vec::new();
+    let mut high: Option<(u8, u64)> = None;
+    for (i, instruction) in text.instructions.iter().enumerate() {
+        let pc = u64::from(instruction.pc);
+        let Some(inst) = instruction.inst else {
+            continue;
+        };
+        let target = match inst.op {
+            Op::Jal if inst.rd != 0 => Some(pc.wrapping_add(i64::from(inst.imm) as u64)),
+            // `auipc` and `jalr`: a call over a distance.
+            Op::Jalr if inst.rd != 0 => high
+                .filter(|(r, _)| *r == inst.rs1)
+                .map(|(_, base)| base.wrapping_add(i64::from(inst.imm) as u64)),
+            _ => None,
+        };
+        high =
+            (inst.op == Op::Auipc).then(|| (inst.rd, pc.wrapping_add(i64::from(inst.imm) as u64)));
+        if let Some(target) = target {
+            let (from, to) = (function_of(starts, pc), function_of(starts, target));
+            let recursion = if from == to { LOOP_FACTOR } else { 1 };
+            edges.push((from, to, weight(depths[i]) * recursion));
+        }
+    }
+    let mut calls = vec![1u64; starts.len() + 1];
+    for _ in 0..ROUNDS {
+        let mut next = vec![1u64; calls.len()];
+        for (from, to, times) in &edges {
+            next[*to] = (next[*to] + calls[*from] * times).min(MAX_CALLS);
+        }
+        calls = next;
+    }
+    calls
+}
+
+fn weight(depth: u32) -> u64 {
+    LOOP_FACTOR.pow(depth.min(MAX_DEPTH))
+}
+
 /// Adds the registers of an instruction at this loop depth.
 pub(crate) fn count(uses: &mut [u64; 32], inst: &Inst, depth: u32) {
-    let weight = LOOP_FACTOR.pow(depth.min(MAX_DEPTH));
+    add(uses, inst, weight(depth));
+}
+
+fn add(uses: &mut [u64; 32], inst: &Inst, weight: u64) {
     let (a, b) = inst.sources();
     for r in [a, b, inst.writes()].into_iter().flatten() {
         uses[r as usize & 31] += weight;
