@@ -10,6 +10,7 @@ use core::sync::atomic::AtomicU32;
 mod number {
     pub(super) const READ: usize = 0;
     pub(super) const WRITE: usize = 1;
+    pub(super) const CLOSE: usize = 3;
     pub(super) const POLL: usize = 7;
     pub(super) const MMAP: usize = 9;
     pub(super) const MPROTECT: usize = 10;
@@ -20,6 +21,7 @@ mod number {
     pub(super) const MREMAP: usize = 25;
     pub(super) const MADVISE: usize = 28;
     pub(super) const EXIT: usize = 60;
+    pub(super) const FCNTL: usize = 72;
     pub(super) const FTRUNCATE: usize = 77;
     pub(super) const SIGALTSTACK: usize = 131;
     pub(super) const MLOCK: usize = 149;
@@ -234,7 +236,8 @@ pub fn is_terminal(fd: i32) -> bool {
     unsafe { call(number::IOCTL, args) }.is_ok()
 }
 
-/// Opens a file to write it from its start; it is created with the mode that the umask allows.
+/// Opens a file to write it from its start; it is created with the mode that the umask allows. Its
+/// descriptor is none of the standard streams', even if those are closed.
 ///
 /// # Errors
 /// That of `openat`.
@@ -250,7 +253,19 @@ pub fn create(path: &CStr) -> Result<i32, Errno> {
         0,
     ];
     // SAFETY: the path ends with a NUL.
-    unsafe { call(number::OPENAT, args) }.map(|fd| fd as i32)
+    let fd = unsafe { call(number::OPENAT, args) }?;
+    if fd > 2 {
+        return Ok(fd as i32);
+    }
+    // A standard stream is closed, and its number was free. What the guest or a message writes to
+    // it must not get into the file.
+    const F_DUPFD_CLOEXEC: usize = 1030;
+    // SAFETY: no memory is touched, and the descriptor is this function's.
+    unsafe {
+        let above = call(number::FCNTL, [fd, F_DUPFD_CLOEXEC, 3, 0, 0, 0]);
+        let _ = call(number::CLOSE, [fd, 0, 0, 0, 0, 0]);
+        above.map(|fd| fd as i32)
+    }
 }
 
 /// Sets the size of a file.

@@ -1,0 +1,318 @@
+//! The trace file of a host that is short of something.
+
+use crate::own_status;
+use compiler::Options;
+use hartlog_format::status::exit;
+use replay::program::Program;
+use replay::trace::Trace;
+use std::fs::File;
+use std::io::{Read as _, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use tests::guests::{Interpreted, Scratch, build, interpret, named, run};
+
+const CHUNK_STEPS: u64 = 4096;
+
+/// A translated guest, and what the interpreter makes of it.
+struct Case {
+    scratch: Scratch,
+    native: PathBuf,
+    program: Program,
+    input: Vec<u8>,
+    wanted: Interpreted,
+}
+
+impl Case {
+    fn new(guest: &str, test: &str) -> Case {
+        let guest = named(guest);
+        assert!(
+            guest.args.is_empty(),
+            "{}: the shell gets arguments of its own",
+            guest.name
+        );
+        let scratch = Scratch::new(&format!("{test}-{}", guest.name));
+        let native = scratch.path("native");
+        let program = Program::new(guest.load());
+        build(program.elf(), &Options::default(), &native);
+        let input = guest.input();
+        let wanted = interpret(&program, &[], input.clone(), CHUNK_STEPS);
+        Case {
+            scratch,
+            native,
+            program,
+            input,
+            wanted,
+        }
+    }
+
+    /// Runs the guest, as `"$0"` of a shell script, with a trace.
+    fn run(&self, script: &str, trace: &Path, env: &[(&str, &str)]) -> Output {
+        let (trace, steps) = (trace.to_string_lossy(), CHUNK_STEPS.to_string());
+        let mut all = vec![
+            ("HARTLOG_TRACE", trace.as_ref()),
+            ("HARTLOG_CHUNK_STEPS", &steps),
+        ];
+        all.extend_from_slice(env);
+        let args = [
+            "-c".to_owned(),
+            script.to_owned(),
+            self.native.to_string_lossy().into_owned(),
+        ];
+        run(Path::new("/bin/sh"), &args, &self.input, &all)
+    }
+
+    /// Asserts that a run has ended as the interpreter's.
+    fn ended_well(&self, what: &str, output: &Output) {
+        assert_eq!(
+            output.status.code(),
+            Some(self.wanted.status().into()),
+            "{what}: {}",
+            stderr(output)
+        );
+        assert!(
+            output.stdout == self.wanted.output,
+            "{what}: another output"
+        );
+    }
+
+    /// Asserts that a file is the beginning of the trace, that its whole chunks can be read and
+    /// pass the check, and returns how many they are and how many bytes follow.
+    fn readable(&self, what: &str, bytes: Vec<u8>) -> (u64, u64) {
+        assert!(
+            self.wanted.trace.starts_with(&bytes),
+            "{what}: not the beginning of the trace"
+        );
+        let trace = Trace::from_bytes(bytes).unwrap_or_else(|e| panic!("{what}: {e}"));
+        assert!(
+            !trace.is_complete(),
+            "{what}: the trace says that it is complete"
+        );
+        let options = replay::check::Options::default();
+        let report = replay::check::check(&trace, &self.program, &options, &mut |_| {});
+        let report = report.unwrap_or_else(|e| panic!("{what}: {e}"));
+        assert_eq!(
+            report.steps,
+            trace.len() * CHUNK_STEPS,
+            "{what}: steps of whole chunks"
+        );
+        (trace.len(), trace.rest())
+    }
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// Numbers of warnings that the ring is not locked, that there is one processor, and others.
+fn warnings(output: &Output) -> [usize; 3] {
+    let mut found = [0; 3];
+    for line in stderr(output)
+        .lines()
+        .filter(|l| l.starts_with("hartlog: warning"))
+    {
+        let kind = ["not locked in memory", "one processor"]
+            .iter()
+            .position(|k| line.contains(k));
+        found[kind.unwrap_or(2)] += 1;
+    }
+    found
+}
+
+/// What comes before a command so that RLIMIT_MEMLOCK holds for it: a privileged process may lock
+/// what it likes (CAP_IPC_LOCK, capability 14).
+fn without_privilege() -> &'static str {
+    let effective = u64::from_str_radix(&own_status("CapEff"), 16).expect("hexadecimal");
+    if effective >> 14 & 1 == 0 {
+        ""
+    } else {
+        "setpriv --bounding-set=-ipc_lock --inh-caps=-ipc_lock"
+    }
+}
+
+#[test]
+fn a_host_with_little_gives_the_same_trace() {
+    // The first of the processors that this process may use.
+    let allowed = own_status("Cpus_allowed_list");
+    let cpu: String = allowed.chars().take_while(|c| c.is_ascii_digit()).collect();
+    let unlocked = without_privilege();
+    let plain = "exec \"$0\"";
+    let low = format!("ulimit -l 64 && exec {unlocked} \"$0\"");
+    let single = format!("exec taskset -c {cpu} \"$0\"");
+    let both = format!("ulimit -l 64 && exec taskset -c {cpu} {unlocked} \"$0\"");
+    let (one, most) = ([("HARTLOG_RING", "1")], [("HARTLOG_RING", "32")]);
+    for guest in ["wordcount", "sha256"] {
+        let case = Case::new(guest, "little");
+        let trace = case.scratch.path("trace");
+        let test = |what: &str, script: &str, env: &[(&str, &str)]| {
+            let output = case.run(script, &trace, env);
+            case.ended_well(what, &output);
+            let bytes = std::fs::read(&trace).expect("there is a trace");
+            assert!(
+                bytes == case.wanted.trace,
+                "{guest}: {what}: the trace differs"
+            );
+            std::fs::remove_file(&trace).expect("it was there");
+            let found = warnings(&output);
+            assert!(
+                found[0] <= 1 && found[1] <= 1 && found[2] == 0,
+                "{guest}: {what}: {}",
+                stderr(&output)
+            );
+            found
+        };
+        test("as it is", plain, &[]);
+        test("one slot", plain, &one);
+        test("most slots", plain, &most);
+        assert_eq!(test("little lockable memory", &low, &[])[0], 1);
+        assert_eq!(test("one processor", &single, &[])[1], 1);
+        assert_eq!(test("all of it", &both, &one), [1, 1, 0]);
+        assert_eq!(
+            test(
+                "all of it, quiet",
+                &both,
+                &[("HARTLOG_RING", "1"), ("HARTLOG_QUIET", "1")]
+            ),
+            [0; 3]
+        );
+    }
+}
+
+#[test]
+fn a_full_disk_leaves_whole_chunks() {
+    let case = Case::new("sha256", "full");
+    let output = case.run("exec \"$0\"", Path::new("/dev/full"), &[]);
+    let said = stderr(&output);
+    assert_eq!(
+        output.status.code(),
+        Some(exit::TRACE_OUTPUT.into()),
+        "{said}"
+    );
+    assert!(
+        said.contains("trace \"/dev/full\" cannot be written: No space left"),
+        "{said}"
+    );
+    assert!(said.contains("; 0 chunks are in it"), "{said}");
+    assert!(output.stdout.is_empty(), "the guest did not start");
+
+    // A limit in the middle: writes stop there in the midst of a chunk, as on a full disk.
+    let file = case.scratch.path("trace");
+    let mut seen = Vec::new();
+    for blocks in [1, 400, 1000, 3000] {
+        let what = format!("{blocks} blocks");
+        let output = case.run(&format!("ulimit -f {blocks} && exec \"$0\""), &file, &[]);
+        let said = stderr(&output);
+        assert_eq!(
+            output.status.code(),
+            Some(exit::TRACE_OUTPUT.into()),
+            "{what}: {said}"
+        );
+        let (chunks, rest) = case.readable(&what, std::fs::read(&file).expect("there is a trace"));
+        assert_eq!(rest, 0, "{what}: part of a chunk is left");
+        assert!(
+            said.contains(&format!("; {chunks} chunks are in it")),
+            "{what}: {said}"
+        );
+        seen.push(chunks);
+    }
+    assert!(
+        seen.is_sorted() && seen[3] > seen[1],
+        "more room, more chunks: {seen:?}"
+    );
+}
+
+#[test]
+fn a_closed_pipe_leaves_whole_chunks() {
+    let case = Case::new("sha256", "pipe");
+    // More than what a pipe holds by itself (64 KiB) has to follow.
+    const READ: usize = 100_001;
+    assert!(
+        case.wanted.trace.len() > READ + (128 << 10),
+        "the trace is long enough"
+    );
+    let pipe = case.scratch.path("pipe");
+    let made = Command::new("mkfifo")
+        .arg(&pipe)
+        .status()
+        .expect("mkfifo starts");
+    assert!(made.success());
+    let (output, bytes) = std::thread::scope(|scope| {
+        let reader = scope.spawn(|| {
+            let mut bytes = vec![0; READ];
+            File::open(&pipe)
+                .and_then(|mut f| f.read_exact(&mut bytes))
+                .map(|()| bytes)
+        });
+        (
+            case.run("exec \"$0\"", &pipe, &[]),
+            reader.join().expect("no panic"),
+        )
+    });
+    let said = stderr(&output);
+    assert_eq!(
+        output.status.code(),
+        Some(exit::TRACE_OUTPUT.into()),
+        "{said}"
+    );
+    assert!(said.contains("cannot be written: Broken pipe"), "{said}");
+    let (chunks, rest) = case.readable("pipe", bytes.expect("the pipe gives that much"));
+    assert!(
+        chunks > 0 && rest > 0,
+        "cut in the middle of a chunk: {chunks} chunks, {rest} bytes"
+    );
+}
+
+#[test]
+fn closed_descriptors_do_not_reach_the_trace() {
+    let case = Case::new("wordcount", "closed");
+    let file = case.scratch.path("trace");
+    // Nobody listens: the guest cannot be given what it asks for, and the run ends there.
+    for script in ["exec \"$0\" >&-", "exec \"$0\" >/dev/full"] {
+        let output = case.run(script, &file, &[]);
+        let said = stderr(&output);
+        assert_eq!(
+            output.status.code(),
+            Some(exit::HOST.into()),
+            "{script}: {said}"
+        );
+        assert!(
+            said.contains("standard output of the guest cannot be written"),
+            "{script}: {said}"
+        );
+        let (chunks, rest) = case.readable(script, std::fs::read(&file).expect("there is a trace"));
+        assert!(
+            chunks > 0 && rest == 0,
+            "{script}: {chunks} chunks, {rest} bytes"
+        );
+    }
+    // A pipe whose reader is gone before the guest, which counts its whole input, writes to it.
+    let mut command = Command::new(&case.native);
+    command
+        .env_clear()
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    let mut child = command.spawn().expect("it starts");
+    drop(child.stdout.take());
+    let mut stdin = child.stdin.take().expect("it is a pipe");
+    stdin.write_all(&case.input).expect("the guest reads");
+    drop(stdin);
+    let output = child.wait_with_output().expect("it is a child");
+    let said = stderr(&output);
+    assert_eq!(
+        output.status.code(),
+        Some(exit::HOST.into()),
+        "{}: {said}",
+        output.status
+    );
+    assert!(
+        said.contains("standard output of the guest cannot be written: Broken pipe"),
+        "{said}"
+    );
+    // What the runtime says on standard error goes nowhere, and not into the trace.
+    let output = case.run("exec \"$0\" 2>&-", &file, &[("HARTLOG_STATS", "1")]);
+    case.ended_well("no standard error", &output);
+    assert!(
+        std::fs::read(&file).expect("there is a trace") == case.wanted.trace,
+        "no standard error"
+    );
+}
