@@ -88,13 +88,19 @@ impl Shadow {
         let groups = self.table.len() / GROUP;
         let spread = (key / GROUP as u32).wrapping_mul(0x9e37_79b1);
         let mut group = (spread >> (u32::BITS - groups.ilog2())) as usize;
+        let mut place = key as usize;
         loop {
-            let slot = group * GROUP + key as usize % GROUP;
+            let slot = group * GROUP + place % GROUP;
             let found = self.table[slot].key;
             if found == key || found == EMPTY {
                 return slot;
             }
-            group = (group + 1) & (groups - 1);
+            // All places of the group before the next one: lines that are a multiple of a group
+            // apart would find no other place, although the table is never more than half full.
+            place += 1;
+            if place == key as usize + GROUP {
+                (group, place) = ((group + 1) & (groups - 1), key as usize);
+            }
         }
     }
 
@@ -316,6 +322,21 @@ mod tests {
                 }
             }
             true
+        }
+    }
+
+    /// Lines of which only one in a group, in a page, and in larger strides is used.
+    #[test]
+    fn strides_of_any_length_have_room() {
+        for stride in [512, 4096, 1 << 16] {
+            let mut shadow = Shadow::new();
+            let count = ((1u64 << 32) / stride - 1).min(20_000);
+            for i in 0..count {
+                shadow.write(stride * i, Width::D, i);
+            }
+            let lines = shadow.take(Vec::new());
+            assert_eq!(lines.len() as u64, count);
+            assert!((0..).zip(&lines).all(|(i, line)| line.addr == stride * i));
         }
     }
 }
