@@ -84,13 +84,11 @@ struct RunArgs {
     #[arg(long, value_name = "N")]
     core: Option<usize>,
     /// Where traces are written, and removed at once [default: /dev/shm]
-    #[arg(
-        long,
-        value_name = "DIR",
-        default_value = "/dev/shm",
-        hide_default_value = true
-    )]
-    trace_dir: PathBuf,
+    ///
+    /// A trace that would fill a quarter of what is free there is not written: the guest then has
+    /// no figure for trace-file.
+    #[arg(long, value_name = "DIR")]
+    trace_dir: Option<PathBuf>,
     /// Also count host instructions of a short run under callgrind
     #[arg(long)]
     callgrind: bool,
@@ -245,11 +243,13 @@ fn measure(cli: &Cli, args: &RunArgs) -> Result<Results, Error> {
     let repeats = args
         .repeats
         .map_or(if args.quick { 3 } else { 5 }, usize::from);
+    let memory = Some(PathBuf::from("/dev/shm")).filter(|dir| dir.is_dir());
+    let trace_dir = args.trace_dir.clone().or(memory);
     let runner = Runner {
+        trace_dir: trace_dir.unwrap_or_else(|| places.cache.clone()),
         places,
         core,
         other: cores.iter().copied().rfind(|c| *c != core),
-        trace_dir: args.trace_dir.clone(),
         qemu,
     };
     let mut machine = machine::describe(&cli.root, cores.len());

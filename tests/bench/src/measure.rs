@@ -18,7 +18,7 @@ pub struct Runner {
     pub core: usize,
     /// Another for the thread that writes traces, if there is one.
     pub other: Option<usize>,
-    /// Where traces are written, if there is room; else in the cache.
+    /// Where traces are written, as far as there is room.
     pub trace_dir: PathBuf,
     /// qemu-riscv64.
     pub qemu: Option<PathBuf>,
@@ -39,7 +39,7 @@ pub struct Run {
     pub stderr: String,
 }
 
-/// Part of a file system that a trace may fill.
+/// A trace may fill this part of what is free in its file system: it can be memory.
 const TRACE_SHARE: u64 = 4;
 
 impl Runner {
@@ -94,31 +94,21 @@ impl Runner {
     }
 
     /// As [`Runner::once`]; the run writes a trace if the variant does, which goes away.
-    fn with_trace(
-        &self,
-        guest: &Guest,
-        variant: Variant,
-        args: &[String],
-        dir: &Path,
-    ) -> Result<Run, Error> {
+    fn with_trace(&self, guest: &Guest, variant: Variant, args: &[String]) -> Result<Run, Error> {
         if variant != Variant::TraceFile {
             return self.once(guest, variant, args, &[]);
         }
-        let path = dir.join(format!("{}.trace", guest.name));
+        let path = self.trace_dir.join(format!("{}.trace", guest.name));
         let run = self.once(guest, variant, args, &[("HARTLOG_TRACE", &path)]);
         // Nothing is there if the run failed early.
         let _ = std::fs::remove_file(&path);
         run
     }
 
-    /// A directory that can take a trace of so many bytes.
-    fn room_for(&self, bytes: u64) -> Option<&Path> {
-        let has_room = |dir: &&Path| {
-            nix::sys::statvfs::statvfs(*dir)
-                .is_ok_and(|fs| fs.blocks_available() * fs.fragment_size() / TRACE_SHARE >= bytes)
-        };
-        let dirs = [self.trace_dir.as_path(), self.places.cache.as_path()];
-        dirs.into_iter().find(has_room)
+    /// Whether a trace of so many bytes may be written.
+    fn has_room(&self, bytes: u64) -> bool {
+        nix::sys::statvfs::statvfs(&self.trace_dir)
+            .is_ok_and(|fs| fs.blocks_available() * fs.fragment_size() / TRACE_SHARE >= bytes)
     }
 
     /// Measures a guest: a first run of each variant, a short run whose output is known, then
@@ -142,22 +132,18 @@ impl Runner {
             ..GuestResult::default()
         };
         let mut variants = variants.to_vec();
-        let mut dir = self.trace_dir.as_path();
         let mut reference: Option<Run> = None;
         let mut index = 0;
         while let Some(&variant) = variants.get(index) {
             if variant == Variant::TraceFile {
                 let bytes = result.stats.map_or(0, |s| s.log_bytes + s.event_bytes);
-                match self.room_for(bytes) {
-                    Some(with_room) => dir = with_room,
-                    None => {
-                        eprintln!("{}: no room for a trace of {bytes} bytes", guest.name);
-                        variants.remove(index);
-                        continue;
-                    }
+                if !self.has_room(bytes) {
+                    eprint!("  (no room for a trace of {} MB)", bytes / 1_000_000);
+                    variants.remove(index);
+                    continue;
                 }
             }
-            let run = self.with_trace(guest, variant, &guest.bench_args, dir)?;
+            let run = self.with_trace(guest, variant, &guest.bench_args)?;
             if let Some(reference) = &reference {
                 compare(guest, variant, &run, reference.status, &reference.stdout)?;
             }
@@ -172,12 +158,12 @@ impl Runner {
         }
         let expected = std::fs::read(&guest.expected).map_err(Error::file(&guest.expected))?;
         for &variant in &variants {
-            let run = self.with_trace(guest, variant, &guest.args, dir)?;
+            let run = self.with_trace(guest, variant, &guest.args)?;
             compare(guest, variant, &run, Some(guest.exit), &expected)?;
         }
         for _ in 0..repeats {
             for &variant in &variants {
-                let run = self.with_trace(guest, variant, &guest.bench_args, dir)?;
+                let run = self.with_trace(guest, variant, &guest.bench_args)?;
                 if let Some(reference) = &reference {
                     compare(guest, variant, &run, reference.status, &reference.stdout)?;
                 }
