@@ -246,17 +246,23 @@ impl Emitter<'_> {
         let Some(home) = self.place.home(rd) else {
             return;
         };
-        let guest = self.loans.guest[home as usize];
-        if guest == 0 {
-            return;
-        }
-        if self.reads_itself(guest) {
-            // A deferred instruction that overwrites its own source.
-            self.settle(guest);
-        }
-        self.flush_readers(guest);
-        if self.loans.guest[home as usize] == guest && (self.loans.cold || !self.is_dead(guest)) {
-            self.save(guest);
+        loop {
+            let guest = self.loans.guest[home as usize];
+            if guest == 0 {
+                return;
+            }
+            if self.reads_itself(guest) {
+                // A deferred instruction that overwrites its own source.
+                self.settle(guest);
+            }
+            self.flush_readers(guest);
+            // What was computed just now may have borrowed the register in turn.
+            if self.loans.guest[home as usize] == guest {
+                if self.loans.cold || !self.is_dead(guest) {
+                    self.save(guest);
+                }
+                return;
+            }
         }
     }
 
