@@ -298,7 +298,9 @@ impl fmt::Debug for Sample {
 
 impl Arbitrary for Sample {
     fn arbitrary(g: &mut Gen) -> Sample {
-        let seed = u64::arbitrary(g);
+        // quickcheck's own numbers are small or otherwise special: the same programs again.
+        let mix = |seed: u64, part: u32| (seed ^ u64::from(part)).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(29);
+        let seed = (0..4).map(|_| u32::arbitrary(g)).fold(0, mix);
         let size = 1 + usize::arbitrary(g) % g.size().max(1);
         Sample::new(seed, size)
     }

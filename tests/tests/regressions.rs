@@ -1,0 +1,132 @@
+//! Differences that random programs found, made small. Each failed once.
+
+use hartlog_isa::{CSR_TIME, Inst, Op};
+use tests::lockstep::{Native, compare};
+use tests::program::Mode;
+use tests::sample::{Item, Kind, POINTERS, Sample};
+
+/// A program without data of its own.
+fn program(insts: &[Inst], x: &[(usize, u64)], order: &[u8]) -> Sample {
+    let mut registers = [0; 32];
+    for (r, value) in x {
+        registers[*r] = *value;
+    }
+    let rest = (1..32).filter(|r| !order.contains(r));
+    Sample {
+        seed: 0,
+        items: insts.iter().map(|inst| Item::from(*inst)).collect(),
+        pointers: [0; POINTERS],
+        symbols: Vec::new(),
+        x: registers,
+        order: order.iter().copied().chain(rest).collect(),
+    }
+}
+
+/// In every mode, in chunks of every length up to that of the program and beyond.
+fn equal(sample: &Sample) {
+    let image = sample.image();
+    let memory = Sample::memory(&image);
+    for (mode, checked) in [(Mode::Trace, false), (Mode::Trace, true), (Mode::Fast, false), (Mode::Replay, false)] {
+        let program = sample.translate(&image, mode, checked);
+        let mut native = Native::new(&program, &memory, 4096);
+        for budget in (1..=sample.items.len() as u64 + 4).chain([4096]) {
+            if let Err(difference) = compare(&mut native, &memory, &sample.hart(), &[budget], 200) {
+                panic!("{mode:?}, checked {checked}: {difference}{sample:?}{}", program.listing());
+            }
+        }
+    }
+}
+
+fn op(op: Op, rd: u8, rs1: u8, rs2: u8, imm: i32) -> Inst {
+    Inst::new(op, rd, rs1, rs2, imm)
+}
+
+/// A symbol inside of an instruction made the bytes in front of it no instruction, which trapped.
+#[test]
+fn symbol_in_the_middle_of_an_instruction() {
+    let mut sample = program(&[op(Op::Addi, 23, 23, 0, 607)], &[], &[]);
+    sample.symbols = vec![(0, 0), (0, 2)];
+    equal(&sample);
+}
+
+/// An SC that fails accesses nothing, so its address does not matter; one whose address differs
+/// from the reservation in the upper half fails.
+#[test]
+fn failing_sc_at_an_address_above_the_window() {
+    let high = 1 << 40;
+    equal(&program(&[op(Op::ScD, 17, 19, 21, 0)], &[(19, high)], &[]));
+    let insts = [op(Op::Addi, 10, 8, 0, 0), op(Op::LrD, 11, 10, 0, 0), op(Op::Add, 10, 10, 12, 0), op(Op::ScD, 13, 10, 11, 0)];
+    equal(&program(&insts, &[(12, high)], &[]));
+    equal(&program(&insts, &[(12, high)], &[10, 11, 12, 13]));
+}
+
+/// A register in memory borrowed the host register of one whose upper half was stale, and had its
+/// own upper half overwritten when that was extended.
+#[test]
+fn borrowed_register_of_an_owner_with_a_stale_upper_half() {
+    let order = [29, 28, 14, 27, 18, 3, 9, 21, 26, 15, 8];
+    let insts = [
+        op(Op::Sraiw, 27, 27, 0, 31),
+        op(Op::Andi, 10, 27, 0, 120),
+        op(Op::Add, 10, 10, 2, 0),
+        op(Op::LrW, 21, 10, 0, 0),
+        op(Op::ScW, 27, 10, 0, 0),
+    ];
+    equal(&program(&insts, &[], &order));
+    let order = [31, 8, 2, 10, 20, 1, 14, 29, 21, 28, 17];
+    let insts = [
+        op(Op::Sraiw, 31, 15, 0, 24),
+        op(Op::Srli, 15, 15, 0, 32),
+        op(Op::Andi, 5, 15, 0, 120),
+        op(Op::Add, 5, 5, 2, 0),
+        op(Op::ScW, 15, 5, 27, 0),
+        op(Op::Addi, 31, 0, 0, -1367),
+    ];
+    equal(&program(&insts, &[], &order));
+}
+
+/// A value was written to the register that it had just been lent.
+#[test]
+fn borrowed_register_of_a_value_that_is_read_after_its_owner_is_written() {
+    let insts = [
+        op(Op::Add, 24, 14, 24, 0),
+        op(Op::Sltu, 14, 24, 24, 0),
+        op(Op::Csrrs, 7, 0, 0, i32::from(CSR_TIME)),
+        op(Op::Add, 5, 5, 14, 0),
+        op(Op::Csrrsi, 24, 0, 0, i32::from(CSR_TIME)),
+        op(Op::Div, 7, 31, 5, 0),
+        op(Op::Rem, 14, 31, 5, 0),
+        op(Op::Sh, 0, 7, 5, 3),
+    ];
+    equal(&program(&insts, &[(14, 0x701d_fb54_fce1_bb6f)], &[]));
+}
+
+/// A deferred value was computed into the register whose owner was about to be written.
+#[test]
+fn deferred_value_in_a_borrowed_register_that_is_called_in() {
+    let order = [13, 23, 1, 24, 7, 9, 26, 10, 6, 5, 4];
+    let insts = [
+        op(Op::Srli, 20, 20, 0, 30),
+        op(Op::Add, 17, 2, 20, 0),
+        op(Op::Slli, 15, 15, 0, 12),
+        op(Op::Addi, 13, 15, 0, 1014),
+        op(Op::Lh, 17, 17, 0, 1),
+        op(Op::Addi, 20, 0, 0, 2047),
+    ];
+    let mut sample = program(&insts, &[], &order);
+    sample.items.push(Item { kind: Kind::Far { rd: 0, via: 13, to: 7 }, short: false });
+    equal(&sample);
+}
+
+/// A 64-bit result in a borrowed register was taken for the sign extension of its lower half.
+#[test]
+fn borrowed_register_that_is_its_own_source() {
+    let order = [2, 9, 13, 31, 17, 4, 21, 27, 6, 29, 12];
+    let insts = [
+        op(Op::Sh1add, 7, 26, 7, 0),
+        op(Op::Or, 7, 7, 31, 0),
+        op(Op::Addiw, 16, 7, 0, 0),
+        op(Op::Addi, 31, 0, 0, 127),
+    ];
+    equal(&program(&insts, &[(31, 0x8000_0002)], &order));
+}
