@@ -55,8 +55,8 @@ pub struct Value {
     pub exit_after_last_use: bool,
 }
 
-/// [`Value`] of every step, by one backward pass.
-pub fn values(steps: &[Step]) -> Vec<Value> {
+/// [`Value`] of every step, and of every register at the start of the block, by one backward pass.
+pub fn values(steps: &[Step]) -> (Vec<Value>, [Value; 32]) {
     let mut state = [Value {
         uses: 0,
         killed: false,
@@ -91,7 +91,7 @@ pub fn values(steps: &[Step]) -> Vec<Value> {
             s.uses = s.uses.saturating_add(1);
         }
     }
-    out
+    (out, state)
 }
 
 /// Whether an instruction may be made conditional instead of being branched over: it is cheap.

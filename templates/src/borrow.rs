@@ -186,6 +186,15 @@ impl Emitter<'_> {
             // A template may write its destination over a source, but what is settled on the way
             // must not.
             let reads = |r: u8| r != 0 && self.loans.protected & bit(r) != 0;
+            let promised = self
+                .loans
+                .pending
+                .is_some_and(|(r, h)| h == host && r != rd);
+            let owner = self.loans.owner[host as usize];
+            let written = owner != 0 && self.loans.defining == Some(owner);
+            if promised || written {
+                continue;
+            }
             if self.loans.defining != Some(rd)
                 && (reads(guest) || reads(self.loans.owner[host as usize]))
             {
@@ -202,6 +211,21 @@ impl Emitter<'_> {
             }
         }
         best
+    }
+
+    /// Brings a register in memory that is read again later into a borrowed register.
+    pub(crate) fn keep(&mut self, r: u8) {
+        let idle = !self.loans.cold && !self.loans.dead.is_empty() && self.lazy(r).is_none();
+        let in_memory = r != 0 && self.place.home(r).is_none() && self.loans.host(r).is_none();
+        if !idle || !in_memory || self.remaining_uses(r) == 0 {
+            return;
+        }
+        if let Some(host) = self.find_loan(r) {
+            self.end_loan(host);
+            self.asm.mov(Size::Q, host, slot(r));
+            self.loans.host[r as usize & 31] = Some(host);
+            self.loans.guest[host as usize] = r;
+        }
     }
 
     fn is_dead_loan(&self, r: u8) -> bool {

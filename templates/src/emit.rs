@@ -283,14 +283,15 @@ impl<'a> Emitter<'a> {
         let block = self.asm.pos();
         self.enter_region(self.region_of(first.pc).unwrap_or(0));
         let fallthrough = fallthrough.filter(|pc| self.region_of(*pc) == Some(self.region));
-        self.values = values(steps);
+        let (values, initial) = values(steps);
+        self.values = values;
         self.loans.start(steps, &self.place);
         self.steps = steps.len() as u32;
         self.log = 0;
         self.sext = 0;
         self.dirty = 0;
         self.carry = None;
-        self.remaining = [(u8::MAX, true); 32];
+        self.remaining = initial.map(|v| (v.uses, v.exit_after_last_use));
         self.skipped.clear();
         self.mark(first.pc);
         self.asm

@@ -204,6 +204,14 @@ impl Emitter<'_> {
             let base = address.base.map(|r| self.reg_full(r, first));
             return self.checked(base, address.disp, first, second);
         }
+        let parts = address
+            .base
+            .into_iter()
+            .chain(address.index.map(|(r, _)| r));
+        self.loans.protect(parts.clone());
+        for r in parts {
+            self.keep(r);
+        }
         let base = address.base.map(|r| self.reg_low(r, first));
         let index = address
             .index
