@@ -33,7 +33,12 @@ impl Segment {
     /// A segment that is all file bytes.
     pub fn new(vaddr: u64, data: Vec<u8>, flags: u32) -> Segment {
         let mem_size = data.len() as u64;
-        Segment { vaddr, data, mem_size, flags }
+        Segment {
+            vaddr,
+            data,
+            mem_size,
+            flags,
+        }
     }
 }
 
@@ -92,13 +97,49 @@ impl Image {
         let (shoff, shnum) = self.sections(&mut out, &offsets);
         let mut head = Vec::new();
         head.extend_from_slice(b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0");
-        put(&mut head, &[(2, 2), (243, 2), (1, 4), (self.entry, 8), (EHDR as u64, 8), (shoff, 8)]);
-        put(&mut head, &[(u64::from(self.flags), 4), (EHDR as u64, 2), (PHDR as u64, 2)]);
-        put(&mut head, &[(self.segments.len() as u64, 2), (SHDR as u64, 2), (shnum, 2)]);
+        put(
+            &mut head,
+            &[
+                (2, 2),
+                (243, 2),
+                (1, 4),
+                (self.entry, 8),
+                (EHDR as u64, 8),
+                (shoff, 8),
+            ],
+        );
+        put(
+            &mut head,
+            &[
+                (u64::from(self.flags), 4),
+                (EHDR as u64, 2),
+                (PHDR as u64, 2),
+            ],
+        );
+        put(
+            &mut head,
+            &[
+                (self.segments.len() as u64, 2),
+                (SHDR as u64, 2),
+                (shnum, 2),
+            ],
+        );
         put(&mut head, &[(shnum.saturating_sub(1), 2)]);
         for (s, offset) in self.segments.iter().zip(&offsets) {
-            put(&mut head, &[(1, 4), (u64::from(s.flags), 4), (*offset, 8), (s.vaddr, 8), (s.vaddr, 8)]);
-            put(&mut head, &[(s.data.len() as u64, 8), (s.mem_size, 8), (PAGE as u64, 8)]);
+            put(
+                &mut head,
+                &[
+                    (1, 4),
+                    (u64::from(s.flags), 4),
+                    (*offset, 8),
+                    (s.vaddr, 8),
+                    (s.vaddr, 8),
+                ],
+            );
+            put(
+                &mut head,
+                &[(s.data.len() as u64, 8), (s.mem_size, 8), (PAGE as u64, 8)],
+            );
         }
         out[..head.len()].copy_from_slice(&head);
         out
@@ -115,7 +156,17 @@ impl Image {
             strings.extend_from_slice(s.name.as_bytes());
             strings.push(0);
             // Global function in section 1.
-            put(&mut table, &[(name, 4), (0x12, 1), (0, 1), (1, 2), (s.addr, 8), (s.size, 8)]);
+            put(
+                &mut table,
+                &[
+                    (name, 4),
+                    (0x12, 1),
+                    (0, 1),
+                    (1, 2),
+                    (s.addr, 8),
+                    (s.size, 8),
+                ],
+            );
         }
         out.resize(out.len().next_multiple_of(8), 0);
         let symbols_at = out.len() as u64;
@@ -126,12 +177,37 @@ impl Image {
         let shoff = out.len() as u64;
         let mut headers = vec![0; SHDR];
         let mut count = 1;
-        for (s, offset) in self.segments.iter().zip(offsets).filter(|(s, _)| s.flags & PF_X != 0) {
-            section(&mut headers, [1, 1, 6, s.vaddr, *offset, s.data.len() as u64, 0, 0, 2, 0]);
+        for (s, offset) in self
+            .segments
+            .iter()
+            .zip(offsets)
+            .filter(|(s, _)| s.flags & PF_X != 0)
+        {
+            section(
+                &mut headers,
+                [1, 1, 6, s.vaddr, *offset, s.data.len() as u64, 0, 0, 2, 0],
+            );
             count += 1;
         }
-        section(&mut headers, [7, 2, 0, 0, symbols_at, table.len() as u64, count + 1, 1, 8, SYM as u64]);
-        section(&mut headers, [15, 3, 0, 0, strings_at, strings.len() as u64, 0, 0, 1, 0]);
+        section(
+            &mut headers,
+            [
+                7,
+                2,
+                0,
+                0,
+                symbols_at,
+                table.len() as u64,
+                count + 1,
+                1,
+                8,
+                SYM as u64,
+            ],
+        );
+        section(
+            &mut headers,
+            [15, 3, 0, 0, strings_at, strings.len() as u64, 0, 0, 1, 0],
+        );
         out.extend_from_slice(&headers);
         (shoff, count + 2)
     }

@@ -126,7 +126,10 @@ impl Guest {
 
     /// Its standard input.
     pub fn input(&self) -> Vec<u8> {
-        self.stdin.as_ref().map(|path| read(&folder().join(path))).unwrap_or_default()
+        self.stdin
+            .as_ref()
+            .map(|path| read(&folder().join(path)))
+            .unwrap_or_default()
     }
 
     /// Its standard output, if it is known.
@@ -187,7 +190,10 @@ pub fn build(elf: &Elf, options: &Options, output: &Path) {
 pub fn run(program: &Path, args: &[String], input: &[u8], env: &[(&str, &str)]) -> Output {
     let mut command = Command::new(program);
     command.args(args).env_clear().envs(env.iter().copied());
-    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
     let mut child = match command.spawn() {
         Ok(child) => child,
         Err(e) => panic!("{}: {e}", program.display()),
@@ -235,20 +241,34 @@ impl Interpreted {
 ///
 /// # Panics
 /// If the interpreter cannot run it.
-pub fn interpret(program: &Program, args: &[String], input: Vec<u8>, chunk_steps: u64) -> Interpreted {
+pub fn interpret(
+    program: &Program,
+    args: &[String],
+    input: Vec<u8>,
+    chunk_steps: u64,
+) -> Interpreted {
     let options = replay::interp::Options {
         chunk_steps,
         args: args.iter().map(|a| a.clone().into_bytes()).collect(),
         ..Default::default()
     };
-    let mut io = Buffers { input, ..Buffers::default() };
+    let mut io = Buffers {
+        input,
+        ..Buffers::default()
+    };
     let mut trace = Vec::new();
     let result = Interpreter::new(program, options).and_then(|mut interpreter| {
         let end = interpreter.run_traced(&mut io, &mut trace)?;
         Ok((end, interpreter.steps()))
     });
     match result {
-        Ok((end, steps)) => Interpreted { end, steps, output: io.output, error: io.error, trace },
+        Ok((end, steps)) => Interpreted {
+            end,
+            steps,
+            output: io.output,
+            error: io.error,
+            trace,
+        },
         Err(e) => panic!("{e}"),
     }
 }

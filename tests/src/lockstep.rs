@@ -3,10 +3,10 @@
 //! [`Native`] does what the runtime does: it enters the block at the hart's pc, and where there is
 //! none, or where the budget does not cover it, it interprets until there is one.
 
-use compiler::Mode;
 use crate::native::{Exit, Machine, Signal};
 use crate::program::Program;
 use crate::reference::{Fault, Reference, Region, Stop, environment_call, interpret, replay};
+use compiler::Mode;
 use hartlog_format::status::FaultKind;
 use hartlog_isa::{ABI_NAMES, Effect, Hart, Op, Outcome, decode_at};
 use std::fmt;
@@ -37,12 +37,23 @@ impl<'p> Native<'p> {
     /// If memory cannot be mapped.
     pub fn new(program: &'p Program, memory: &[Region], max_steps: u64) -> Native<'p> {
         // Replay accesses no memory: the guest's is not even there.
-        let memory = if program.setup.mode == Mode::Replay { &[] } else { memory };
+        let memory = if program.setup.mode == Mode::Replay {
+            &[]
+        } else {
+            memory
+        };
         let machine = match Machine::new(program, memory, max_steps) {
             Ok(machine) => machine,
             Err(e) => panic!("the program cannot be mapped: {e}"),
         };
-        Native { program, machine, steps: 0, entered: 0, interpreted: 0, log_len: 0 }
+        Native {
+            program,
+            machine,
+            steps: 0,
+            entered: 0,
+            interpreted: 0,
+            log_len: 0,
+        }
     }
 
     /// Sets the hart's state; `steps` were retired before.
@@ -59,7 +70,11 @@ impl<'p> Native<'p> {
     /// The hart, between chunks.
     pub fn hart(&mut self) -> Hart {
         let state = self.machine.state();
-        Hart { x: state.x, pc: state.pc, reservation: state.reservation }
+        Hart {
+            x: state.x,
+            pc: state.pc,
+            reservation: state.reservation,
+        }
     }
 
     /// Runs a chunk of so many steps.
@@ -79,9 +94,17 @@ impl<'p> Native<'p> {
         self.machine.set_log(log);
         self.log_len = log.len();
         let stop = self.go(budget)?;
-        match self.machine.state().log.wrapping_sub(self.machine.log_start()) {
+        match self
+            .machine
+            .state()
+            .log
+            .wrapping_sub(self.machine.log_start())
+        {
             taken if taken == log.len() as u64 => Ok(stop),
-            taken => Err(Defect(format!("{taken} bytes of the log read, not {}", log.len()))),
+            taken => Err(Defect(format!(
+                "{taken} bytes of the log read, not {}",
+                log.len()
+            ))),
         }
     }
 
@@ -123,7 +146,9 @@ impl<'p> Native<'p> {
                     Exit::Unexplained(signal) => {
                         return Err(Defect(format!("signal without fault site: {signal:x?}")));
                     }
-                    Exit::Unknown(reason) => return Err(Defect(format!("left with reason {reason}"))),
+                    Exit::Unknown(reason) => {
+                        return Err(Defect(format!("left with reason {reason}")));
+                    }
                 }
                 if self.machine.state().x[0] != 0 {
                     return Err(Defect("x0 is not 0".to_owned()));
@@ -147,10 +172,12 @@ impl<'p> Native<'p> {
         let steps = end - self.machine.state().budget as u64;
         let elf = &self.program.elf;
         let outcome = if self.program.setup.mode == Mode::Replay {
-            replay(elf, &mut hart, self.machine.unread(self.log_len), steps).map(|(outcome, taken)| {
-                self.machine.skip_log(taken);
-                outcome
-            })
+            replay(elf, &mut hart, self.machine.unread(self.log_len), steps).map(
+                |(outcome, taken)| {
+                    self.machine.skip_log(taken);
+                    outcome
+                },
+            )
         } else {
             let mut log = Vec::new();
             let outcome = interpret(elf, &mut hart, &mut self.machine, &mut log, steps);
@@ -175,9 +202,15 @@ impl<'p> Native<'p> {
     /// The guest's fault behind a signal.
     fn explain(&mut self, signal: Signal) -> Result<Fault, Defect> {
         let pc = self.machine.state().pc;
-        let inst = self.program.elf.code_at(pc).and_then(|bytes| decode_at(bytes).ok());
+        let inst = self
+            .program
+            .elf
+            .code_at(pc)
+            .and_then(|bytes| decode_at(bytes).ok());
         let fault = |kind, value| Ok(Fault { kind, pc, value });
-        let Some(inst) = inst else { return fault(FaultKind::Illegal, 0) };
+        let Some(inst) = inst else {
+            return fault(FaultKind::Illegal, 0);
+        };
         if signal.number != libc::SIGILL {
             let store = match inst.op.effect() {
                 Effect::Write(_) | Effect::CondStore(_) => true,
@@ -185,7 +218,11 @@ impl<'p> Native<'p> {
                 Effect::Read(_) | Effect::Reserve(_) => false,
                 Effect::None => return Err(Defect(format!("{signal:x?} at {inst}"))),
             };
-            let kind = if store { FaultKind::StoreAccess } else { FaultKind::LoadAccess };
+            let kind = if store {
+                FaultKind::StoreAccess
+            } else {
+                FaultKind::LoadAccess
+            };
             return fault(kind, signal.addr);
         }
         match (inst.op.effect(), inst.op) {
@@ -197,11 +234,18 @@ impl<'p> Native<'p> {
                 let atomic = !matches!(effect, Effect::Read(_) | Effect::Write(_));
                 let addr = self.machine.state().x[usize::from(inst.rs1)];
                 let width = effect.width().map_or(1, |w| w.bytes());
-                if atomic && addr % width != 0 {
+                if atomic && !addr.is_multiple_of(width) {
                     return fault(FaultKind::MisalignedAtomic, addr);
                 }
                 let store = matches!(effect, Effect::Write(_) | Effect::CondStore(_));
-                fault(if store { FaultKind::StoreAccess } else { FaultKind::LoadAccess }, 0)
+                fault(
+                    if store {
+                        FaultKind::StoreAccess
+                    } else {
+                        FaultKind::LoadAccess
+                    },
+                    0,
+                )
             }
         }
     }
@@ -222,8 +266,17 @@ pub struct Difference {
 
 impl fmt::Display for Difference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Difference { steps, budget, start, what } = self;
-        writeln!(f, "chunk of {budget} steps from step {steps}, pc {:#x}: {what}", start.pc)?;
+        let Difference {
+            steps,
+            budget,
+            start,
+            what,
+        } = self;
+        writeln!(
+            f,
+            "chunk of {budget} steps from step {steps}, pc {:#x}: {what}",
+            start.pc
+        )?;
         for (name, value) in ABI_NAMES.iter().zip(start.x) {
             write!(f, " {name}={value:#x}")?;
         }
@@ -238,30 +291,45 @@ impl fmt::Display for Difference {
 ///
 /// # Errors
 /// What differs.
-pub fn chunk(native: &mut Native<'_>, reference: &mut Reference<'_>, budget: u64) -> Result<Stop, String> {
+pub fn chunk(
+    native: &mut Native<'_>,
+    reference: &mut Reference<'_>,
+    budget: u64,
+) -> Result<Stop, String> {
     let before = reference.steps;
     let wanted = reference.chunk(budget);
     if native.program.setup.mode == Mode::Replay {
         // A chunk says how many of its steps retired; what ended it is for the interpreter.
-        let found = native.replay(reference.steps - before, &reference.log).map_err(|defect| defect.0)?;
+        let found = native
+            .replay(reference.steps - before, &reference.log)
+            .map_err(|defect| defect.0)?;
         if !matches!(found, Stop::Budget | Stop::Exit(_)) {
             return Err(format!("stopped with {found:x?} in replay"));
         }
         return same_hart(native, reference).map(|()| wanted);
     }
-    if let Stop::Fault(Fault { kind: FaultKind::LoadAccess | FaultKind::StoreAccess, value, .. }) = wanted
+    if let Stop::Fault(Fault {
+        kind: FaultKind::LoadAccess | FaultKind::StoreAccess,
+        value,
+        ..
+    }) = wanted
         && value > u64::from(u32::MAX)
         && !native.program.setup.checked
     {
         native.steps = u64::MAX;
         return Ok(wanted);
     }
-    let found = native.chunk(budget).map_err(|defect| format!("{}; expected {wanted:?}", defect.0))?;
+    let found = native
+        .chunk(budget)
+        .map_err(|defect| format!("{}; expected {wanted:?}", defect.0))?;
     if !same_stop(found, wanted) {
         return Err(format!("stopped with {found:x?}, expected {wanted:x?}"));
     }
     if native.steps != reference.steps {
-        return Err(format!("{} steps retired, expected {}", native.steps, reference.steps));
+        return Err(format!(
+            "{} steps retired, expected {}",
+            native.steps, reference.steps
+        ));
     }
     if native.program.setup.mode == Mode::Trace {
         let log = native.machine.log();
@@ -278,16 +346,19 @@ pub fn chunk(native: &mut Native<'_>, reference: &mut Reference<'_>, budget: u64
 
 fn same_hart(native: &mut Native<'_>, reference: &Reference<'_>) -> Result<(), String> {
     let (a, b) = (native.hart(), &reference.hart);
-    for r in 0..32 {
-        if a.x[r] != b.x[r] {
-            return Err(format!("{} = {:#x}, expected {:#x}", ABI_NAMES[r], a.x[r], b.x[r]));
+    for ((name, found), wanted) in ABI_NAMES.iter().zip(a.x).zip(b.x) {
+        if found != wanted {
+            return Err(format!("{name} = {found:#x}, expected {wanted:#x}"));
         }
     }
     if a.pc != b.pc {
         return Err(format!("pc = {:#x}, expected {:#x}", a.pc, b.pc));
     }
     if a.reservation != b.reservation {
-        return Err(format!("reservation = {:#x}, expected {:#x}", a.reservation, b.reservation));
+        return Err(format!(
+            "reservation = {:#x}, expected {:#x}",
+            a.reservation, b.reservation
+        ));
     }
     Ok(())
 }
@@ -296,7 +367,9 @@ fn same_hart(native: &mut Native<'_>, reference: &Reference<'_>) -> Result<(), S
 fn same_stop(found: Stop, wanted: Stop) -> bool {
     match (found, wanted) {
         (Stop::Fault(a), Stop::Fault(b)) => {
-            a.kind == b.kind && a.pc == b.pc && (a.value == b.value || a.value == 0 || b.value >> 32 != 0)
+            a.kind == b.kind
+                && a.pc == b.pc
+                && (a.value == b.value || a.value == 0 || b.value >> 32 != 0)
         }
         _ => found == wanted,
     }
@@ -321,7 +394,14 @@ pub fn compare(
     loop {
         let budget = budgets.next().unwrap_or(1);
         let (steps, before) = (reference.steps, reference.hart.clone());
-        let difference = |what| Box::new(Difference { steps, budget, start: before.clone(), what });
+        let difference = |what| {
+            Box::new(Difference {
+                steps,
+                budget,
+                start: before.clone(),
+                what,
+            })
+        };
         let stop = chunk(native, &mut reference, budget).map_err(difference)?;
         if native.steps != reference.steps {
             return Ok(stop);

@@ -71,7 +71,11 @@ struct Mapping {
 impl Mapping {
     /// Maps `len` bytes, readable and writable, at `at` if given.
     fn new(at: Option<u64>, len: usize) -> io::Result<Mapping> {
-        let fixed = if at.is_some() { libc::MAP_FIXED_NOREPLACE } else { 0 };
+        let fixed = if at.is_some() {
+            libc::MAP_FIXED_NOREPLACE
+        } else {
+            0
+        };
         // SAFETY: a new anonymous mapping; with MAP_FIXED_NOREPLACE it replaces none.
         let start = unsafe {
             libc::mmap(
@@ -86,7 +90,11 @@ impl Mapping {
         if start == libc::MAP_FAILED {
             return Err(io::Error::last_os_error());
         }
-        Ok(Mapping { start: start.cast(), len, guard: 0 })
+        Ok(Mapping {
+            start: start.cast(),
+            len,
+            guard: 0,
+        })
     }
 
     /// The same, with a page behind it that cannot be accessed.
@@ -104,9 +112,17 @@ impl Mapping {
         // SAFETY: the range is inside this mapping, of which no reference is alive (`self` is the
         // only way to make one that is written through, and it takes `&mut`).
         let rc = unsafe {
-            libc::mprotect(self.start.add(range.start).cast(), range.end - range.start, protection)
+            libc::mprotect(
+                self.start.add(range.start).cast(),
+                range.end - range.start,
+                protection,
+            )
         };
-        if rc == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+        if rc == 0 {
+            Ok(())
+        } else {
+            Err(io::Error::last_os_error())
+        }
     }
 
     fn address(&self) -> u64 {
@@ -150,7 +166,9 @@ struct Active {
 
 impl Active {
     fn site(&self, host: u64) -> Option<Site> {
-        let i = self.definitions.partition_point(|(range, _)| range.end <= host);
+        let i = self
+            .definitions
+            .partition_point(|(range, _)| range.end <= host);
         let (range, sites) = self.definitions.get(i)?;
         let offset = u32::try_from(host.checked_sub(range.start)?).ok()?;
         sites.iter().find(|s| s.host == offset).copied()
@@ -167,7 +185,11 @@ struct Signals {
 impl Signals {
     fn install() -> io::Result<Signals> {
         let memory = Mapping::new(None, SIGNAL_STACK)?;
-        let new = libc::stack_t { ss_sp: memory.start.cast(), ss_flags: 0, ss_size: memory.len };
+        let new = libc::stack_t {
+            ss_sp: memory.start.cast(),
+            ss_flags: 0,
+            ss_size: memory.len,
+        };
         // SAFETY: all-zero bytes are a valid `stack_t`.
         let mut stack = unsafe { std::mem::zeroed() };
         // SAFETY: `new` describes memory that stays mapped until `drop` puts the old stack back.
@@ -188,7 +210,11 @@ impl Signals {
             }
             actions.push((signal, old));
         }
-        Ok(Signals { actions, stack, _memory: memory })
+        Ok(Signals {
+            actions,
+            stack,
+            _memory: memory,
+        })
     }
 }
 
@@ -209,7 +235,11 @@ impl Drop for Signals {
 
 /// Continues at `Program::leave` after a signal in generated code. Any other signal gets the
 /// default action when the instruction is executed again.
-extern "C" fn on_signal(number: libc::c_int, info: *mut libc::siginfo_t, context: *mut libc::c_void) {
+extern "C" fn on_signal(
+    number: libc::c_int,
+    info: *mut libc::siginfo_t,
+    context: *mut libc::c_void,
+) {
     let active = ACTIVE.load(Ordering::Relaxed);
     // SAFETY: `ACTIVE` is null or points to the `Active` of the machine that is in `enter`, on
     // this very thread (signals of these kinds are sent to the thread that causes them); the
@@ -226,10 +256,11 @@ extern "C" fn on_signal(number: libc::c_int, info: *mut libc::siginfo_t, context
     let registers = &mut context.uc_mcontext.gregs;
     let host = registers[libc::REG_RIP as usize] as u64;
     let memory = number == libc::SIGSEGV || number == libc::SIGBUS;
+    // SAFETY: these two signals carry an address.
+    let access = memory.then(|| unsafe { info.si_addr() as u64 });
     active.signal = Signal {
         number,
-        // SAFETY: these signals carry an address.
-        addr: if memory { unsafe { info.si_addr() as u64 } } else { 0 },
+        addr: access.unwrap_or(0),
         // Error code of a page fault, bit 1: the access was a write (Intel SDM volume 3, 4.7).
         write: registers[libc::REG_ERR as usize] & 2 != 0,
         host: host.wrapping_sub(active.image.start),
@@ -275,10 +306,10 @@ pub struct Machine {
 
 impl GuestMemory for Machine {
     fn at(&mut self, addr: u64) -> Option<(&mut [u8], bool)> {
-        let region = self
-            .regions
-            .iter_mut()
-            .find(|r| addr.checked_sub(r.addr).is_some_and(|o| o < r.mapping.len as u64))?;
+        let region = self.regions.iter_mut().find(|r| {
+            addr.checked_sub(r.addr)
+                .is_some_and(|o| o < r.mapping.len as u64)
+        })?;
         let offset = (addr - region.addr) as usize;
         // A read-only region is never written through this: the interpreter asks first.
         Some((&mut region.mapping.bytes_mut()[offset..], region.writable))
@@ -319,7 +350,10 @@ impl Machine {
             Dest::Stub(Stub::Ecall) => stubs_at + code.stubs.ecall as usize,
             block => match code.resolve(block) {
                 Some((definition, offset)) => {
-                    let d = code.definitions.iter().position(|other| ptr::eq(other, definition));
+                    let d = code
+                        .definitions
+                        .iter()
+                        .position(|other| ptr::eq(other, definition));
                     starts[d.unwrap_or_default()] + offset as usize
                 }
                 None => panic!("a jump to {block:x?}, where no block starts"),
@@ -387,7 +421,11 @@ impl Machine {
         if !region.writable {
             mapping.protect(0..mapping.len, libc::PROT_READ)?;
         }
-        self.regions.push(Mapped { addr: region.addr, writable: region.writable, mapping });
+        self.regions.push(Mapped {
+            addr: region.addr,
+            writable: region.writable,
+            mapping,
+        });
         Ok(())
     }
 
@@ -403,14 +441,17 @@ impl Machine {
 
     /// Address of the first byte in which a region differs from `regions`.
     pub fn difference(&self, regions: &[Region]) -> Option<u64> {
-        self.regions.iter().zip(regions).find_map(|(mapped, region)| {
-            let (a, b) = (mapped.mapping.bytes(), region.bytes.as_slice());
-            if a == b {
-                return None;
-            }
-            let at = a.iter().zip(b).position(|(a, b)| a != b)?;
-            Some(region.addr + at as u64)
-        })
+        self.regions
+            .iter()
+            .zip(regions)
+            .find_map(|(mapped, region)| {
+                let (a, b) = (mapped.mapping.bytes(), region.bytes.as_slice());
+                if a == b {
+                    return None;
+                }
+                let at = a.iter().zip(b).position(|(a, b)| a != b)?;
+                Some(region.addr + at as u64)
+            })
     }
 
     /// The state block.
@@ -483,7 +524,8 @@ impl Machine {
     pub fn enter(&mut self, host: u64) -> Exit {
         let state: *mut HartState = self.image.start.cast();
         // SAFETY: this is the address of the entry stub, which follows the C calling convention.
-        let enter: extern "C" fn(*mut HartState, u64) = unsafe { std::mem::transmute(self.enter as *const ()) };
+        let enter: extern "C" fn(*mut HartState, u64) =
+            unsafe { std::mem::transmute(self.enter as *const ()) };
         ACTIVE.store(&mut *self.active, Ordering::Relaxed);
         enter(state, host);
         ACTIVE.store(ptr::null_mut(), Ordering::Relaxed);

@@ -1,8 +1,8 @@
 //! A program translated for a register placement of the test's choice.
 
 use crate::elf::Image;
-use compiler::codegen::{self, Code};
 pub use compiler::Mode;
+use compiler::codegen::{self, Code};
 use compiler::{Options, blocks, code, discover, listing};
 use hartlog_elf::Elf;
 
@@ -19,7 +19,11 @@ pub struct Setup {
 
 impl Default for Setup {
     fn default() -> Setup {
-        Setup { mode: Mode::Trace, checked: false, order: (1..32).collect() }
+        Setup {
+            mode: Mode::Trace,
+            checked: false,
+            order: (1..32).collect(),
+        }
     }
 }
 

@@ -27,9 +27,10 @@ pub trait GuestMemory {
 
 impl GuestMemory for Vec<Region> {
     fn at(&mut self, addr: u64) -> Option<(&mut [u8], bool)> {
-        let region = self
-            .iter_mut()
-            .find(|r| addr.checked_sub(r.addr).is_some_and(|offset| offset < r.bytes.len() as u64))?;
+        let region = self.iter_mut().find(|r| {
+            addr.checked_sub(r.addr)
+                .is_some_and(|offset| offset < r.bytes.len() as u64)
+        })?;
         let offset = (addr - region.addr) as usize;
         Some((&mut region.bytes[offset..], region.writable))
     }
@@ -66,7 +67,13 @@ struct Bus<'a, M> {
 
 impl<M: GuestMemory> Bus<'_, M> {
     /// Calls `f` with each byte of the access.
-    fn bytes(&mut self, addr: u64, width: Width, store: bool, mut f: impl FnMut(usize, &mut u8)) -> Result<(), Access> {
+    fn bytes(
+        &mut self,
+        addr: u64,
+        width: Width,
+        store: bool,
+        mut f: impl FnMut(usize, &mut u8),
+    ) -> Result<(), Access> {
         // All bytes are checked before the first one changes.
         for pass in 0..2 {
             for i in 0..width.bytes() {
@@ -136,17 +143,34 @@ pub fn interpret<M: GuestMemory>(
 ///
 /// # Errors
 /// [`Fault`]; its access is meaningless where the log is too short.
-pub fn replay(elf: &Elf, hart: &mut Hart, log: &[u8], steps: u64) -> Result<(Outcome, usize), Fault> {
-    let mut port = Logged { log, taken: 0, steps };
+pub fn replay(
+    elf: &Elf,
+    hart: &mut Hart,
+    log: &[u8],
+    steps: u64,
+) -> Result<(Outcome, usize), Fault> {
+    let mut port = Logged {
+        log,
+        taken: 0,
+        steps,
+    };
     let outcome = execute_at(elf, hart, &mut port)?;
     Ok((outcome, port.taken))
 }
 
-fn execute_at<P: Port<Fault = Access>>(elf: &Elf, hart: &mut Hart, port: &mut P) -> Result<Outcome, Fault> {
+fn execute_at<P: Port<Fault = Access>>(
+    elf: &Elf,
+    hart: &mut Hart,
+    port: &mut P,
+) -> Result<Outcome, Fault> {
     let pc = hart.pc;
     let fault = |kind, value| Fault { kind, pc, value };
-    let Some(bytes) = elf.code_at(pc) else { return Err(fault(FaultKind::FetchAccess, 0)) };
-    let Ok(inst) = decode_at(bytes) else { return Err(fault(FaultKind::Illegal, 0)) };
+    let Some(bytes) = elf.code_at(pc) else {
+        return Err(fault(FaultKind::FetchAccess, 0));
+    };
+    let Ok(inst) = decode_at(bytes) else {
+        return Err(fault(FaultKind::Illegal, 0));
+    };
     execute(hart, &inst, port).map_err(|trap| match trap {
         Trap::Illegal => fault(FaultKind::Illegal, 0),
         Trap::Breakpoint => fault(FaultKind::Breakpoint, 0),
@@ -168,7 +192,10 @@ impl Port for Logged<'_> {
 
     fn load(&mut self, addr: u64, width: Width) -> Result<u64, Access> {
         let len = width.bytes() as usize;
-        let bytes = self.log.get(self.taken..self.taken + len).ok_or(Access { addr, store: false })?;
+        let bytes = self
+            .log
+            .get(self.taken..self.taken + len)
+            .ok_or(Access { addr, store: false })?;
         self.taken += len;
         let mut value = [0; 8];
         value[..len].copy_from_slice(bytes);
@@ -190,7 +217,9 @@ pub fn environment_call(x: &mut [u64; 32]) -> Option<u8> {
     if x[17] == EXIT {
         return Some(x[10] as u8);
     }
-    x[10] = x[10..18].iter().fold(0, |sum: u64, v| (sum ^ v).wrapping_mul(0x9e37_79b9_7f4a_7c15));
+    x[10] = x[10..18].iter().fold(0, |sum: u64, v| {
+        (sum ^ v).wrapping_mul(0x9e37_79b9_7f4a_7c15)
+    });
     None
 }
 
@@ -211,7 +240,13 @@ pub struct Reference<'p> {
 impl<'p> Reference<'p> {
     /// A run that is about to start.
     pub fn new(elf: &'p Elf, hart: Hart, memory: Vec<Region>) -> Reference<'p> {
-        Reference { elf, hart, memory, log: Vec::new(), steps: 0 }
+        Reference {
+            elf,
+            hart,
+            memory,
+            log: Vec::new(),
+            steps: 0,
+        }
     }
 
     /// Runs a chunk of so many steps.
@@ -219,7 +254,13 @@ impl<'p> Reference<'p> {
         self.log.clear();
         let end = self.steps + budget;
         while self.steps < end {
-            match interpret(self.elf, &mut self.hart, &mut self.memory, &mut self.log, self.steps) {
+            match interpret(
+                self.elf,
+                &mut self.hart,
+                &mut self.memory,
+                &mut self.log,
+                self.steps,
+            ) {
                 Ok(outcome) => {
                     self.steps += 1;
                     if outcome == Outcome::Ecall

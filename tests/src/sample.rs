@@ -15,6 +15,7 @@ use std::fmt;
 
 mod idioms;
 mod shrink;
+mod standalone;
 
 /// Guest address of the first instruction.
 pub const CODE: u64 = 0x1_0000;
@@ -85,7 +86,10 @@ pub struct Item {
 
 impl From<Inst> for Item {
     fn from(inst: Inst) -> Item {
-        Item { kind: Kind::Op(inst), short: false }
+        Item {
+            kind: Kind::Op(inst),
+            short: false,
+        }
     }
 }
 
@@ -129,7 +133,13 @@ impl Sample {
             for (item, long) in self.items.iter().zip(&long) {
                 addresses.push(pc);
                 pc += match item.kind {
-                    Kind::Op(_) | Kind::To(..) => if *long { 4 } else { 2 },
+                    Kind::Op(_) | Kind::To(..) => {
+                        if *long {
+                            4
+                        } else {
+                            2
+                        }
+                    }
                     Kind::Address { .. } | Kind::Far { .. } => 8,
                     Kind::Half(_) => 2,
                 };
@@ -147,7 +157,8 @@ impl Sample {
         let mut done = true;
         for (i, item) in self.items.iter().enumerate() {
             let pc = addresses[i];
-            let distance = |to: u16| addresses[usize::from(to).min(self.items.len())] as i64 - pc as i64;
+            let distance =
+                |to: u16| addresses[usize::from(to).min(self.items.len())] as i64 - pc as i64;
             let split = |distance: i64| {
                 let high = (distance + 0x800) & !0xfff;
                 (high as i32, (distance - high) as i32)
@@ -166,8 +177,16 @@ impl Sample {
                 Kind::Op(inst) => one(inst),
                 Kind::To(inst, to) => {
                     let distance = distance(to) as i32;
-                    let reach = if inst.op.format() == Format::J { 1 << 20 } else { 1 << 12 };
-                    let imm = if (-reach..reach).contains(&distance) { distance } else { 4 };
+                    let reach = if inst.op.format() == Format::J {
+                        1 << 20
+                    } else {
+                        1 << 12
+                    };
+                    let imm = if (-reach..reach).contains(&distance) {
+                        distance
+                    } else {
+                        4
+                    };
                     let moved = Inst::new(inst.op, inst.rd, inst.rs1, inst.rs2, imm);
                     one(moved);
                 }
@@ -178,7 +197,9 @@ impl Sample {
                 }
                 Kind::Far { rd, via, to } => {
                     let (high, low) = split(distance(to));
-                    code.extend_from_slice(&Inst::new(Op::Auipc, via, 0, 0, high).raw.to_le_bytes());
+                    code.extend_from_slice(
+                        &Inst::new(Op::Auipc, via, 0, 0, high).raw.to_le_bytes(),
+                    );
                     code.extend_from_slice(&Inst::new(Op::Jalr, rd, via, 0, low).raw.to_le_bytes());
                 }
                 Kind::Half(half) => code.extend_from_slice(&half.to_le_bytes()),
@@ -196,11 +217,15 @@ impl Sample {
             let shift = if i < POINTERS / 2 { 0 } else { 32 };
             table.extend_from_slice(&(address(*item) << shift).to_le_bytes());
         }
-        let symbols = self.symbols.iter().enumerate().map(|(i, (item, plus))| Symbol {
-            name: format!("f{i}"),
-            addr: address(*item) + u64::from(*plus),
-            size: 0,
-        });
+        let symbols = self
+            .symbols
+            .iter()
+            .enumerate()
+            .map(|(i, (item, plus))| Symbol {
+                name: format!("f{i}"),
+                addr: address(*item) + u64::from(*plus),
+                size: 0,
+            });
         Image {
             entry: CODE,
             flags: RVC,
@@ -216,15 +241,27 @@ impl Sample {
 
     fn data(&self, which: u64) -> Vec<u8> {
         let mut rng = Rng::new(self.seed.wrapping_add(which));
-        (0..DATA_SIZE / 8).flat_map(|_| rng.value().to_le_bytes()).collect()
+        (0..DATA_SIZE / 8)
+            .flat_map(|_| rng.value().to_le_bytes())
+            .collect()
     }
 
     /// Guest memory at the start.
     pub fn memory(image: &Image) -> Vec<Region> {
         let region = |s: &Segment| {
             let mut bytes = s.data.clone();
-            bytes.resize(bytes.len().next_multiple_of(PAGE as usize).max(PAGE as usize), 0);
-            Region { addr: s.vaddr, writable: s.flags & PF_W != 0, bytes }
+            bytes.resize(
+                bytes
+                    .len()
+                    .next_multiple_of(PAGE as usize)
+                    .max(PAGE as usize),
+                0,
+            );
+            Region {
+                addr: s.vaddr,
+                writable: s.flags & PF_W != 0,
+                bytes,
+            }
         };
         image.segments.iter().map(region).collect()
     }
@@ -243,18 +280,35 @@ impl Sample {
         x[usize::from(BASE_TABLE)] = TABLE;
         x[usize::from(BASE_ODD)] = DATA + 0x801;
         x[usize::from(BASE_BAD)] = TABLE + PAGE - 3;
-        Hart { x, pc: CODE, reservation: NO_RESERVATION }
+        Hart {
+            x,
+            pc: CODE,
+            reservation: NO_RESERVATION,
+        }
     }
 
     /// Translates it.
     pub fn translate(&self, image: &Image, mode: Mode, checked: bool) -> Program {
-        Program::new(image, Setup { mode, checked, order: self.order.clone() })
+        Program::new(
+            image,
+            Setup {
+                mode,
+                checked,
+                order: self.order.clone(),
+            },
+        )
     }
 
     /// The sample with an item put in at a position.
     pub fn with(&self, position: usize, item: Item) -> Sample {
         let mut sample = self.clone();
-        sample.retarget(|to| if usize::from(to) > position { to + 1 } else { to });
+        sample.retarget(|to| {
+            if usize::from(to) > position {
+                to + 1
+            } else {
+                to
+            }
+        });
         sample.items.insert(position, item);
         sample
     }
@@ -290,8 +344,16 @@ impl fmt::Debug for Sample {
                 (kind, _) => writeln!(f, "{kind:?}")?,
             }
         }
-        writeln!(f, "  pointers {:?}, symbols {:?}", self.pointers, self.symbols)?;
-        writeln!(f, "  x {:#x?}", self.x.iter().enumerate().filter(|(_, v)| **v != 0).collect::<Vec<_>>())?;
+        writeln!(
+            f,
+            "  pointers {:?}, symbols {:?}",
+            self.pointers, self.symbols
+        )?;
+        write!(f, "  x")?;
+        for (r, value) in self.x.iter().enumerate().filter(|(_, v)| **v != 0) {
+            write!(f, " {r}={value:#x}")?;
+        }
+        writeln!(f)?;
         writeln!(f, "  order {:?}", self.order)
     }
 }
@@ -299,7 +361,11 @@ impl fmt::Debug for Sample {
 impl Arbitrary for Sample {
     fn arbitrary(g: &mut Gen) -> Sample {
         // quickcheck's own numbers are small or otherwise special: the same programs again.
-        let mix = |seed: u64, part: u32| (seed ^ u64::from(part)).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(29);
+        let mix = |seed: u64, part: u32| {
+            (seed ^ u64::from(part))
+                .wrapping_mul(0x9e37_79b9_7f4a_7c15)
+                .rotate_left(29)
+        };
         let seed = (0..4).map(|_| u32::arbitrary(g)).fold(0, mix);
         let size = 1 + usize::arbitrary(g) % g.size().max(1);
         Sample::new(seed, size)

@@ -12,14 +12,21 @@ use tests::sample::{BASE_BAD, BASE_DATA, BASE_ODD, BASE_TABLE, Item, Kind, Sampl
 const LIMIT: u64 = 400;
 
 fn programs(default: u64) -> u64 {
-    std::env::var("HARTLOG_CASES").ok().and_then(|n| n.parse().ok()).unwrap_or(default)
+    std::env::var("HARTLOG_CASES")
+        .ok()
+        .and_then(|n| n.parse().ok())
+        .unwrap_or(default)
 }
 
 /// Instructions that trap always, whatever the program did before.
 fn trapping(rng: &mut Rng) -> Item {
     let r = rng.below(32) as u8;
     // Bases keep their values.
-    let rd = if matches!(r, 2..=4 | 8 | 9 | 18) { 10 } else { r };
+    let rd = if matches!(r, 2..=4 | 8 | 9 | 18) {
+        10
+    } else {
+        r
+    };
     let op = |op, rd, rs1, rs2, imm| Item::from(Inst::new(op, rd, rs1, rs2, imm));
     let any = |rng: &mut Rng, wanted: fn(Op) -> bool| loop {
         let op = rng.pick(Op::ALL);
@@ -27,7 +34,12 @@ fn trapping(rng: &mut Rng) -> Item {
             return op;
         }
     };
-    let atomic = |op: Op| matches!(op.effect(), Effect::ReadWrite(_) | Effect::Reserve(_) | Effect::CondStore(_));
+    let atomic = |op: Op| {
+        matches!(
+            op.effect(),
+            Effect::ReadWrite(_) | Effect::Reserve(_) | Effect::CondStore(_)
+        )
+    };
     let kind = rng.below(12);
     match kind {
         0 | 1 => {
@@ -55,9 +67,21 @@ fn trapping(rng: &mut Rng) -> Item {
             let amo = any(rng, |op| matches!(op.effect(), Effect::ReadWrite(_)));
             op(amo, rd, BASE_TABLE, r, 0)
         }
-        8 => Item { kind: Kind::Op(Inst::new(Op::Ebreak, 0, 0, 0, 0)), short: rng.one_in(2) },
-        9 => Item { kind: Kind::Half(rng.pick(&[0, 0x9c41, 0x8000])), short: false },
-        10 => op(rng.pick(&[Op::Csrrw, Op::Csrrs, Op::Csrrwi]), rd, BASE_DATA, 0, rng.pick(&[0xc00, 0xc02, 0x341])),
+        8 => Item {
+            kind: Kind::Op(Inst::new(Op::Ebreak, 0, 0, 0, 0)),
+            short: rng.one_in(2),
+        },
+        9 => Item {
+            kind: Kind::Half(rng.pick(&[0, 0x9c41, 0x8000])),
+            short: false,
+        },
+        10 => op(
+            rng.pick(&[Op::Csrrw, Op::Csrrs, Op::Csrrwi]),
+            rd,
+            BASE_DATA,
+            0,
+            rng.pick(&[0xc00, 0xc02, 0x341]),
+        ),
         _ => op(Op::Jalr, rd, BASE_DATA, 0, rng.pick(&[0, 2, 1])),
     }
 }
@@ -75,7 +99,12 @@ fn faults_are_exact_at_every_position() {
             let memory = Sample::memory(&image);
             let pc = faulty.assemble().addresses[position];
             let mixed: Vec<u64> = (0..16).map(|_| 1 + rng.below(40)).collect();
-            for (mode, checked) in [(Mode::Trace, false), (Mode::Fast, false), (Mode::Trace, true), (Mode::Replay, false)] {
+            for (mode, checked) in [
+                (Mode::Trace, false),
+                (Mode::Fast, false),
+                (Mode::Trace, true),
+                (Mode::Replay, false),
+            ] {
                 let program = faulty.translate(&image, mode, checked);
                 let mut native = Native::new(&program, &memory, 1 << 18);
                 for budgets in [&[1 << 18][..], &mixed] {
@@ -94,7 +123,13 @@ fn faults_are_exact_at_every_position() {
         }
     }
     // The faults have to be met, not only put in.
-    for kind in ["LoadAccess", "StoreAccess", "Illegal", "Breakpoint", "MisalignedAtomic"] {
+    for kind in [
+        "LoadAccess",
+        "StoreAccess",
+        "Illegal",
+        "Breakpoint",
+        "MisalignedAtomic",
+    ] {
         let count = reached.get(kind).copied().unwrap_or(0);
         assert!(count >= 50, "{kind} was reached {count} times: {reached:?}");
     }

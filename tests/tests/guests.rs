@@ -46,9 +46,15 @@ fn each(kind: &str, test: impl Fn(&Guest, &Scratch) + Sync) {
 
 fn same(what: &str, found: &[u8], expected: &[u8]) {
     if found != expected {
-        let at = found.iter().zip(expected).take_while(|(a, b)| a == b).count();
+        let at = found
+            .iter()
+            .zip(expected)
+            .take_while(|(a, b)| a == b)
+            .count();
         let around = |bytes: &[u8]| {
-            let part = bytes.get(at.saturating_sub(32)..bytes.len().min(at + 32)).unwrap_or_default();
+            let part = bytes
+                .get(at.saturating_sub(32)..bytes.len().min(at + 32))
+                .unwrap_or_default();
             format!("{}", part.escape_ascii())
         };
         panic!(
@@ -82,7 +88,12 @@ fn check_trace(name: &str, program: &Program, bytes: Vec<u8>, steps: u64) {
         Ok(trace) => trace,
         Err(e) => panic!("{name}: the trace cannot be read: {e}"),
     };
-    match replay::check::check(&trace, program, &replay::check::Options::default(), &mut |_| {}) {
+    match replay::check::check(
+        &trace,
+        program,
+        &replay::check::Options::default(),
+        &mut |_| {},
+    ) {
         Ok(report) => assert_eq!(report.steps, steps, "{name}: steps checked"),
         Err(e) => panic!("{name}: the trace is rejected: {e}"),
     }
@@ -97,10 +108,16 @@ fn end_to_end(guest: &Guest, scratch: &Scratch) {
 
     // An address above the window is noticed by code that checks, and by replay.
     let checked_addresses = match first.end {
-        End::Fault(fault) => fault.kind != FaultKind::FetchAccess && fault.value > u64::from(u32::MAX),
+        End::Fault(fault) => {
+            fault.kind != FaultKind::FetchAccess && fault.value > u64::from(u32::MAX)
+        }
         _ => false,
     };
-    let options = |mode| Options { mode, checked_addresses, ..Options::default() };
+    let options = |mode| Options {
+        mode,
+        checked_addresses,
+        ..Options::default()
+    };
     let native = scratch.path("native");
     if checked_addresses {
         build(program.elf(), &Options::default(), &native);
@@ -110,13 +127,25 @@ fn end_to_end(guest: &Guest, scratch: &Scratch) {
     let file = scratch.path("trace");
     let path = file.to_string_lossy();
     for size in chunk_sizes(first.steps) {
-        let wanted = if size == 1 << 18 { None } else { Some(interpret(&program, &guest.args, input.clone(), size)) };
+        let wanted = if size == 1 << 18 {
+            None
+        } else {
+            Some(interpret(&program, &guest.args, input.clone(), size))
+        };
         let wanted = wanted.as_ref().unwrap_or(&first);
-        let env = [("HARTLOG_TRACE", path.as_ref()), ("HARTLOG_CHUNK_STEPS", &size.to_string()), ("HARTLOG_QUIET", "1")];
+        let env = [
+            ("HARTLOG_TRACE", path.as_ref()),
+            ("HARTLOG_CHUNK_STEPS", &size.to_string()),
+            ("HARTLOG_QUIET", "1"),
+        ];
         let output = run(&native, &guest.args, &input, &env);
         ended(guest, &output, wanted);
         let trace = std::fs::read(&file).unwrap_or_default();
-        same(&format!("{name}: trace in chunks of {size}"), &trace, &wanted.trace);
+        same(
+            &format!("{name}: trace in chunks of {size}"),
+            &trace,
+            &wanted.trace,
+        );
         if size == 1 << 18 || first.steps <= FEW_STEPS {
             check_trace(name, &program, trace, first.steps);
         }
@@ -133,17 +162,27 @@ fn end_to_end(guest: &Guest, scratch: &Scratch) {
 /// real address; or the trace is rejected.
 fn aliases(guest: &Guest, program: &Program, native: &Path, scratch: &Scratch, wanted: &[u8]) {
     let file = scratch.path("trace");
-    run(native, &guest.args, &guest.input(), &[("HARTLOG_TRACE", &file.to_string_lossy())]);
+    run(
+        native,
+        &guest.args,
+        &guest.input(),
+        &[("HARTLOG_TRACE", &file.to_string_lossy())],
+    );
     let bytes = std::fs::read(&file).unwrap_or_default();
     if bytes == wanted {
         return;
     }
     let trace = Trace::from_bytes(bytes).map_err(|e| e.to_string());
     let options = replay::check::Options::default();
-    let checked = trace.and_then(|t| replay::check::check(&t, program, &options, &mut |_| {}).map_err(|e| e.to_string()));
+    let checked = trace.and_then(|t| {
+        replay::check::check(&t, program, &options, &mut |_| {}).map_err(|e| e.to_string())
+    });
     match checked {
         Err(e) if e.contains("access") => {}
-        Err(e) => panic!("{}: the trace is rejected for another reason: {e}", guest.name),
+        Err(e) => panic!(
+            "{}: the trace is rejected for another reason: {e}",
+            guest.name
+        ),
         Ok(_) => panic!("{}: nothing is wrong with the trace", guest.name),
     }
 }
@@ -152,28 +191,46 @@ fn aliases(guest: &Guest, program: &Program, native: &Path, scratch: &Scratch, w
 fn expected(guest: &Guest, found: &Interpreted) {
     let name = &guest.name;
     if let Some(output) = guest.expected() {
-        same(&format!("{name}: interpreted output"), &found.output, &output);
+        same(
+            &format!("{name}: interpreted output"),
+            &found.output,
+            &output,
+        );
     }
     match (&guest.fault, guest.exit, found.end) {
-        (Some(fault), _, End::Fault(end)) => assert_eq!(fault.kind, format!("{:?}", end.kind), "{name}"),
+        (Some(fault), _, End::Fault(end)) => {
+            assert_eq!(fault.kind, format!("{:?}", end.kind), "{name}")
+        }
         (None, Some(exit), End::Exit(status)) => assert_eq!(exit, status, "{name}"),
-        (fault, exit, end) => panic!("{name} ended with {end:?}, expected {fault:?} or status {exit:?}"),
+        (fault, exit, end) => {
+            panic!("{name} ended with {end:?}, expected {fault:?} or status {exit:?}")
+        }
     }
 }
 
 fn ended(guest: &Guest, output: &std::process::Output, wanted: &Interpreted) {
     let name = &guest.name;
     let stderr = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(i32::from(wanted.status())), "{name}: {}\n{stderr}", output.status);
+    assert_eq!(
+        output.status.code(),
+        Some(i32::from(wanted.status())),
+        "{name}: {}\n{stderr}",
+        output.status
+    );
     same(&format!("{name}: output"), &output.stdout, &wanted.output);
     // Messages of the runtime follow what the guest wrote.
-    assert!(output.stderr.starts_with(&wanted.error), "{name}: standard error:\n{stderr}");
+    assert!(
+        output.stderr.starts_with(&wanted.error),
+        "{name}: standard error:\n{stderr}"
+    );
     if let End::Fault(fault) = wanted.end {
         let pc = format!("{:#x}", fault.pc);
         assert!(stderr.contains(&pc), "{name}: no {pc} in:\n{stderr}");
         let place = guest.fault.as_ref().and_then(|f| f.pc.as_ref());
         // Only code has symbols in messages.
-        if let (Some(Place::Symbol { symbol, offset: 0 }), true) = (place, fault.kind != FaultKind::FetchAccess) {
+        if let (Some(Place::Symbol { symbol, offset: 0 }), true) =
+            (place, fault.kind != FaultKind::FetchAccess)
+        {
             assert!(stderr.contains(symbol), "{name}: no {symbol} in:\n{stderr}");
         }
     }
@@ -199,12 +256,19 @@ fn two_compilations_are_identical() {
     for guest in all("compute").iter().chain(&all("feature")) {
         let elf = guest.load();
         for mode in [Mode::Trace, Mode::Fast, Mode::Replay] {
-            let options = Options { mode, ..Options::default() };
+            let options = Options {
+                mode,
+                ..Options::default()
+            };
             let objects = [(); 2].map(|()| match compiler::compile(&elf, &options) {
                 Ok(translation) => translation.object,
                 Err(e) => panic!("{}: {e}", guest.name),
             });
-            same(&format!("{}: object for {mode:?}", guest.name), &objects[1], &objects[0]);
+            same(
+                &format!("{}: object for {mode:?}", guest.name),
+                &objects[1],
+                &objects[0],
+            );
         }
     }
 }

@@ -3,7 +3,10 @@
 //! have a stale upper half, boundary values, addresses at the edges of what is mapped; in every
 //! mode. Registers, pc, steps, read log, reservation, memory and faults are compared.
 
-use hartlog_isa::{CSR_CYCLE, CSR_INSTRET, CSR_TIME, Effect, Flow, Format, Hart, Inst, NO_RESERVATION, Op, compress};
+use hartlog_isa::{
+    CSR_CYCLE, CSR_INSTRET, CSR_TIME, Effect, Flow, Format, Hart, Inst, NO_RESERVATION, Op,
+    compress,
+};
 use tests::elf::{Image, PF_R, PF_W, PF_X, RVC, Segment};
 use tests::lockstep::{Native, chunk};
 use tests::program::{Mode, Program, Setup};
@@ -37,8 +40,13 @@ enum Place {
     Memory(usize),
 }
 
-const PLACES: [Place; 5] =
-    [Place::Zero, Place::Home(0), Place::Home(1), Place::Memory(0), Place::Memory(1)];
+const PLACES: [Place; 5] = [
+    Place::Zero,
+    Place::Home(0),
+    Place::Home(1),
+    Place::Memory(0),
+    Place::Memory(1),
+];
 
 struct Builder {
     rng: Rng,
@@ -79,7 +87,10 @@ impl Builder {
     }
 
     fn case(&mut self, op: Op, places: [Place; 3]) {
-        let (mut homes, mut memory) = (self.order[..PINNED].to_vec(), self.order[PINNED + 1..].to_vec());
+        let (mut homes, mut memory) = (
+            self.order[..PINNED].to_vec(),
+            self.order[PINNED + 1..].to_vec(),
+        );
         self.rng.shuffle(&mut homes);
         self.rng.shuffle(&mut memory);
         let [rd, mut rs1, rs2] = places.map(|place| match place {
@@ -117,11 +128,15 @@ impl Builder {
         self.push(inst);
         // Nothing but a jump ends a block without touching registers.
         self.push(Inst::new(Op::Jalr, 0, 0, 0, 0));
-        if self.rng.one_in(2) && self.code.len() % 4 == 0 {
+        if self.rng.one_in(2) && self.code.len().is_multiple_of(4) {
             // Odd halves between blocks, for 4-byte instructions that are not aligned.
             self.code.extend_from_slice(&[0, 0]);
         }
-        self.cases.push(Case { inst, pc: CODE + start as u64, steps });
+        self.cases.push(Case {
+            inst,
+            pc: CODE + start as u64,
+            steps,
+        });
     }
 
     fn immediate(&mut self, op: Op) -> i32 {
@@ -140,11 +155,22 @@ impl Builder {
                 4 => 2 * (rng.below(2000) as i32 - 1000),
                 _ => rng.pick(&[-4096, 4094]),
             },
-            Format::Csr | Format::CsrImm => {
-                i32::from(rng.pick(&[CSR_CYCLE, CSR_TIME, CSR_INSTRET, CSR_CYCLE, CSR_INSTRET, 0x300, 0xc03]))
-            }
+            Format::Csr | Format::CsrImm => i32::from(rng.pick(&[
+                CSR_CYCLE,
+                CSR_TIME,
+                CSR_INSTRET,
+                CSR_CYCLE,
+                CSR_INSTRET,
+                0x300,
+                0xc03,
+            ])),
             Format::Fence => rng.pick(&[0x0ff, 0x033, 0x833, 0]),
-            Format::R | Format::Unary | Format::Amo | Format::Lr | Format::FenceI | Format::System => 0,
+            Format::R
+            | Format::Unary
+            | Format::Amo
+            | Format::Lr
+            | Format::FenceI
+            | Format::System => 0,
         }
     }
 
@@ -180,12 +206,20 @@ fn address(rng: &mut Rng, width: u64, atomic: bool, checked: bool) -> u64 {
         9 if checked => DATA | 1 << (32 + rng.below(32)),
         _ => DATA + rng.below(DATA_SIZE - 8),
     };
-    if atomic && !rng.one_in(8) { addr & !(width - 1) } else { addr }
+    if atomic && !rng.one_in(8) {
+        addr & !(width - 1)
+    } else {
+        addr
+    }
 }
 
 fn state(rng: &mut Rng, case: &Case, checked: bool, cases: &[Case]) -> Hart {
     let inst = &case.inst;
-    let mut hart = Hart { x: [0; 32], pc: case.pc, reservation: NO_RESERVATION };
+    let mut hart = Hart {
+        x: [0; 32],
+        pc: case.pc,
+        reservation: NO_RESERVATION,
+    };
     for x in &mut hart.x[1..] {
         *x = rng.value();
     }
@@ -214,7 +248,13 @@ fn state(rng: &mut Rng, case: &Case, checked: bool, cases: &[Case]) -> Hart {
 }
 
 fn data(rng: &mut Rng, addr: u64, size: u64, writable: bool) -> Region {
-    Region { addr, writable, bytes: (0..size / 8).flat_map(|_| rng.value().to_le_bytes()).collect() }
+    Region {
+        addr,
+        writable,
+        bytes: (0..size / 8)
+            .flat_map(|_| rng.value().to_le_bytes())
+            .collect(),
+    }
 }
 
 /// Runs every case in its states; counts per instruction in how many of them generated code ran.
@@ -222,11 +262,23 @@ fn run(mode: Mode, checked: bool, seed: u64) -> Vec<u64> {
     let mut rng = Rng::new(seed);
     let mut order: Vec<u8> = (1..32).collect();
     rng.shuffle(&mut order);
-    let mut builder = Builder { rng, order: order.clone(), code: Vec::new(), cases: Vec::new() };
+    let mut builder = Builder {
+        rng,
+        order: order.clone(),
+        code: Vec::new(),
+        cases: Vec::new(),
+    };
     for op in Op::ALL {
         builder.op(*op);
     }
-    let program = Program::new(&builder.image(), Setup { mode, checked, order });
+    let program = Program::new(
+        &builder.image(),
+        Setup {
+            mode,
+            checked,
+            order,
+        },
+    );
     let Builder { mut rng, cases, .. } = builder;
     let memory = vec![
         data(&mut rng, DATA, DATA_SIZE, true),
@@ -245,7 +297,8 @@ fn run(mode: Mode, checked: bool, seed: u64) -> Vec<u64> {
             let entered = native.entered;
             let mut result = chunk(&mut native, &mut reference, case.steps).map(|_| ());
             if native.steps == reference.steps && writes(case.inst.op) {
-                if let (Ok(()), Some(at)) = (&result, native.machine.difference(&reference.memory)) {
+                if let (Ok(()), Some(at)) = (&result, native.machine.difference(&reference.memory))
+                {
                     result = Err(format!("memory differs at {at:#x}"));
                 }
                 native.machine.reset(&memory);
@@ -273,7 +326,10 @@ fn run(mode: Mode, checked: bool, seed: u64) -> Vec<u64> {
 }
 
 fn writes(op: Op) -> bool {
-    matches!(op.effect(), Effect::Write(_) | Effect::ReadWrite(_) | Effect::CondStore(_))
+    matches!(
+        op.effect(),
+        Effect::Write(_) | Effect::ReadWrite(_) | Effect::CondStore(_)
+    )
 }
 
 fn check(mode: Mode, checked: bool) {
@@ -284,7 +340,11 @@ fn check(mode: Mode, checked: bool) {
             if mode == Mode::Replay && matches!(op, Op::Ebreak | Op::Csrrw | Op::Csrrwi) {
                 continue;
             }
-            assert!(*count >= STATES, "{mode:?}: generated code for {} ran in {count} states", op.mnemonic());
+            assert!(
+                *count >= STATES,
+                "{mode:?}: generated code for {} ran in {count} states",
+                op.mnemonic()
+            );
         }
     }
 }

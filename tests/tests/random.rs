@@ -19,8 +19,12 @@ const STARTS: u64 = 12;
 const SHORT: u64 = 64;
 
 /// Modes, and whether addresses are checked. Every program takes the first and one other.
-const MODES: [(Mode, bool); 4] =
-    [(Mode::Trace, false), (Mode::Fast, false), (Mode::Replay, false), (Mode::Trace, true)];
+const MODES: [(Mode, bool); 4] = [
+    (Mode::Trace, false),
+    (Mode::Fast, false),
+    (Mode::Replay, false),
+    (Mode::Trace, true),
+];
 
 /// Printed as it is.
 struct Failure(String);
@@ -32,7 +36,10 @@ impl fmt::Debug for Failure {
 }
 
 fn cases(default: u64) -> u64 {
-    std::env::var("HARTLOG_CASES").ok().and_then(|n| n.parse().ok()).unwrap_or(default)
+    std::env::var("HARTLOG_CASES")
+        .ok()
+        .and_then(|n| n.parse().ok())
+        .unwrap_or(default)
 }
 
 /// Everything about one program.
@@ -60,7 +67,9 @@ fn equal(sample: &Sample) -> Result<(), Failure> {
         let mut check = |start: &Hart, budgets: &[u64], limit: u64| {
             compare(&mut native, &memory, start, budgets, limit).map_err(|difference| {
                 let listing = program.listing();
-                Failure(format!("{mode:?}, checked {checked}, chunks of {budgets:?}: {difference}{listing}"))
+                Failure(format!(
+                    "{mode:?}, checked {checked}, chunks of {budgets:?}: {difference}{listing}"
+                ))
             })
         };
         for budgets in [&[1][..], &[1 << 18], &mixed, &[2 + rng.below(7)], &[100]] {
@@ -74,13 +83,22 @@ fn equal(sample: &Sample) -> Result<(), Failure> {
 }
 
 fn quickcheck(test: impl Testable) {
-    QuickCheck::new().rng(Gen::new(60)).tests(cases(3000)).quickcheck(test);
+    QuickCheck::new()
+        .rng(Gen::new(60))
+        .tests(cases(3000))
+        .quickcheck(test);
 }
 
 #[test]
 fn random_programs_run_as_interpreted() {
-    if let Some(seed) = std::env::var("HARTLOG_SEED").ok().and_then(|n| u64::from_str_radix(&n, 16).ok()) {
-        let size = std::env::var("HARTLOG_SIZE").ok().and_then(|n| n.parse().ok()).unwrap_or(30);
+    if let Some(seed) = std::env::var("HARTLOG_SEED")
+        .ok()
+        .and_then(|n| u64::from_str_radix(&n, 16).ok())
+    {
+        let size = std::env::var("HARTLOG_SIZE")
+            .ok()
+            .and_then(|n| n.parse().ok())
+            .unwrap_or(30);
         if let Err(failure) = minimal(Sample::new(seed, size), &equal) {
             panic!("{failure:?}");
         }
@@ -95,9 +113,14 @@ fn equal_sample(sample: Sample) -> Result<(), Failure> {
 
 /// The smallest failing sample that shrinking finds, with its failure.
 fn minimal(sample: Sample, test: &dyn Fn(&Sample) -> Result<(), Failure>) -> Result<(), Failure> {
-    let Err(mut failure) = test(&sample) else { return Ok(()) };
+    let Err(mut failure) = test(&sample) else {
+        return Ok(());
+    };
     let mut smallest = sample;
-    while let Some((sample, found)) = smallest.shrink().find_map(|s| test(&s).err().map(|f| (s, f))) {
+    while let Some((sample, found)) = smallest
+        .shrink()
+        .find_map(|s| test(&s).err().map(|f| (s, f)))
+    {
         (smallest, failure) = (sample, found);
     }
     Err(Failure(format!("{smallest:?}{}", failure.0)))

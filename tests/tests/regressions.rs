@@ -26,12 +26,20 @@ fn program(insts: &[Inst], x: &[(usize, u64)], order: &[u8]) -> Sample {
 fn equal(sample: &Sample) {
     let image = sample.image();
     let memory = Sample::memory(&image);
-    for (mode, checked) in [(Mode::Trace, false), (Mode::Trace, true), (Mode::Fast, false), (Mode::Replay, false)] {
+    for (mode, checked) in [
+        (Mode::Trace, false),
+        (Mode::Trace, true),
+        (Mode::Fast, false),
+        (Mode::Replay, false),
+    ] {
         let program = sample.translate(&image, mode, checked);
         let mut native = Native::new(&program, &memory, 4096);
         for budget in (1..=sample.items.len() as u64 + 4).chain([4096]) {
             if let Err(difference) = compare(&mut native, &memory, &sample.hart(), &[budget], 200) {
-                panic!("{mode:?}, checked {checked}: {difference}{sample:?}{}", program.listing());
+                panic!(
+                    "{mode:?}, checked {checked}: {difference}{sample:?}{}",
+                    program.listing()
+                );
             }
         }
     }
@@ -55,7 +63,12 @@ fn symbol_in_the_middle_of_an_instruction() {
 fn failing_sc_at_an_address_above_the_window() {
     let high = 1 << 40;
     equal(&program(&[op(Op::ScD, 17, 19, 21, 0)], &[(19, high)], &[]));
-    let insts = [op(Op::Addi, 10, 8, 0, 0), op(Op::LrD, 11, 10, 0, 0), op(Op::Add, 10, 10, 12, 0), op(Op::ScD, 13, 10, 11, 0)];
+    let insts = [
+        op(Op::Addi, 10, 8, 0, 0),
+        op(Op::LrD, 11, 10, 0, 0),
+        op(Op::Add, 10, 10, 12, 0),
+        op(Op::ScD, 13, 10, 11, 0),
+    ];
     equal(&program(&insts, &[(12, high)], &[]));
     equal(&program(&insts, &[(12, high)], &[10, 11, 12, 13]));
 }
@@ -114,7 +127,14 @@ fn deferred_value_in_a_borrowed_register_that_is_called_in() {
         op(Op::Addi, 20, 0, 0, 2047),
     ];
     let mut sample = program(&insts, &[], &order);
-    sample.items.push(Item { kind: Kind::Far { rd: 0, via: 13, to: 7 }, short: false });
+    sample.items.push(Item {
+        kind: Kind::Far {
+            rd: 0,
+            via: 13,
+            to: 7,
+        },
+        short: false,
+    });
     equal(&sample);
 }
 

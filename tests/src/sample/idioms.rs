@@ -35,7 +35,12 @@ pub fn sample(seed: u64, size: usize) -> Sample {
         2 => order.sort_by_key(|r| pool.contains(r)),
         _ => {}
     }
-    let mut maker = Maker { rng, pool, items: Vec::new(), size };
+    let mut maker = Maker {
+        rng,
+        pool,
+        items: Vec::new(),
+        size,
+    };
     let straight = maker.rng.one_in(4);
     while maker.items.len() < size {
         if straight {
@@ -45,7 +50,9 @@ pub fn sample(seed: u64, size: usize) -> Sample {
         }
     }
     maker.end();
-    let Maker { mut rng, mut items, .. } = maker;
+    let Maker {
+        mut rng, mut items, ..
+    } = maker;
     let len = items.len() as u64;
     // 16-bit forms: none, some, or all that there are.
     let short = rng.below(3);
@@ -54,8 +61,17 @@ pub fn sample(seed: u64, size: usize) -> Sample {
     }
     let target = |rng: &mut Rng| rng.below(len) as u16;
     let pointers = [(); POINTERS].map(|()| target(&mut rng));
-    let symbols = (0..rng.below(4)).map(|_| (target(&mut rng), if rng.one_in(8) { 2 } else { 0 })).collect();
-    Sample { seed, items, pointers, symbols, x, order }
+    let symbols = (0..rng.below(4))
+        .map(|_| (target(&mut rng), if rng.one_in(8) { 2 } else { 0 }))
+        .collect();
+    Sample {
+        seed,
+        items,
+        pointers,
+        symbols,
+        x,
+        order,
+    }
 }
 
 impl Maker {
@@ -105,7 +121,10 @@ impl Maker {
             3 => self.counted_loop(),
             4 => {
                 let (rd, via, to) = (self.rng.pick(&[0, 1, 5]), self.reg(), self.target());
-                self.items.push(Item { kind: Kind::Far { rd, via, to }, short: false });
+                self.items.push(Item {
+                    kind: Kind::Far { rd, via, to },
+                    short: false,
+                });
             }
             5 => {
                 // A return: to wherever x1 or x5 points.
@@ -128,7 +147,10 @@ impl Maker {
     fn end(&mut self) {
         match self.rng.below(4) {
             0 => self.push(Inst::new(Op::Ebreak, 0, 0, 0, 0)),
-            1 => self.items.push(Item { kind: Kind::Half(0), short: false }),
+            1 => self.items.push(Item {
+                kind: Kind::Half(0),
+                short: false,
+            }),
             _ => {
                 self.push(Inst::new(Op::Addi, 17, 0, 0, crate::reference::EXIT as i32));
                 self.push(Inst::new(Op::Ecall, 0, 0, 0, 0));
@@ -137,11 +159,16 @@ impl Maker {
     }
 
     fn control(&mut self, inst: Inst, to: u16) {
-        self.items.push(Item { kind: Kind::To(inst, to), short: false });
+        self.items.push(Item {
+            kind: Kind::To(inst, to),
+            short: false,
+        });
     }
 
     fn branch(&mut self) {
-        let op = self.rng.pick(&[Op::Beq, Op::Bne, Op::Blt, Op::Bge, Op::Bltu, Op::Bgeu]);
+        let op = self
+            .rng
+            .pick(&[Op::Beq, Op::Bne, Op::Blt, Op::Bge, Op::Bltu, Op::Bgeu]);
         let (rs1, rs2) = (self.src(), if self.rng.one_in(3) { 0 } else { self.src() });
         let to = self.target();
         if self.rng.one_in(3) {
@@ -189,19 +216,35 @@ impl Maker {
         self.push(Inst::new(Op::Andi, i, s, 0, half - 1));
         self.push(Inst::new(Op::Slli, t, i, 0, 3));
         self.push(Inst::new(Op::Add, t, t, BASE_TABLE, 0));
-        self.push(Inst::new(Op::Ld, t, t, 0, if hidden { 8 * half } else { 0 }));
+        self.push(Inst::new(
+            Op::Ld,
+            t,
+            t,
+            0,
+            if hidden { 8 * half } else { 0 },
+        ));
         if hidden {
             self.push(Inst::new(Op::Srli, t, t, 0, 32));
         }
-        let (rd, imm) = (self.rng.pick(&[0, 0, 1, t]), self.rng.pick(&[0, 0, 0, 2, 4, 1]));
+        let (rd, imm) = (
+            self.rng.pick(&[0, 0, 1, t]),
+            self.rng.pick(&[0, 0, 0, 2, 4, 1]),
+        );
         self.push(Inst::new(Op::Jalr, rd, t, 0, imm));
     }
 
     /// A jump to an address that is computed in code.
     fn computed_jump(&mut self) {
         let (rd, to) = (self.reg(), self.target());
-        let plus = if self.rng.one_in(4) { self.rng.pick(&[2, 4, -2]) } else { 0 };
-        self.items.push(Item { kind: Kind::Address { rd, to, plus }, short: false });
+        let plus = if self.rng.one_in(4) {
+            self.rng.pick(&[2, 4, -2])
+        } else {
+            0
+        };
+        self.items.push(Item {
+            kind: Kind::Address { rd, to, plus },
+            short: false,
+        });
         self.run();
         if !self.rng.one_in(4) {
             let (link, imm) = (self.rng.pick(&[0, 1, rd]), self.rng.pick(&[0, 0, 0, 2, 1]));
@@ -221,7 +264,11 @@ impl Maker {
         }
         let interleave = !self.rng.one_in(3);
         while !parts.is_empty() {
-            let i = if interleave { self.rng.below(parts.len() as u64) as usize } else { 0 };
+            let i = if interleave {
+                self.rng.below(parts.len() as u64) as usize
+            } else {
+                0
+            };
             match parts[i].next() {
                 Some(inst) => self.push(inst),
                 None => drop(parts.remove(i)),
@@ -270,9 +317,17 @@ impl Maker {
         let (mut t, mut u) = (self.reg(), self.reg());
         let mut a = self.src();
         for _ in 0..2 + self.rng.below(5) {
-            let op = if self.rng.one_in(8) { self.any_binary() } else { self.rng.pick(&FOLDED) };
+            let op = if self.rng.one_in(8) {
+                self.any_binary()
+            } else {
+                self.rng.pick(&FOLDED)
+            };
             let other = if self.rng.one_in(2) { u } else { self.src() };
-            let (x, y) = if self.rng.one_in(3) { (other, a) } else { (a, other) };
+            let (x, y) = if self.rng.one_in(3) {
+                (other, a)
+            } else {
+                (a, other)
+            };
             let imm = match op.format() {
                 Format::I if op == Op::Addiw => self.rng.pick(&[0, 0, 0, 1, -1]),
                 Format::I => self.rng.imm12(),
@@ -280,7 +335,11 @@ impl Maker {
                 Format::ShiftW => self.amount(32),
                 _ => 0,
             };
-            let x = if matches!(op.format(), Format::R) { x } else { a };
+            let x = if matches!(op.format(), Format::R) {
+                x
+            } else {
+                a
+            };
             out.push(Inst::new(op, t, x, y, imm));
             a = t;
             if self.rng.one_in(3) {
@@ -290,14 +349,28 @@ impl Maker {
         if self.rng.one_in(2) {
             let d = self.dst();
             let imm = self.rng.pick(&[0, 0, 1]);
-            out.push(Inst::new(self.rng.pick(&[Op::Addiw, Op::Addi]), d, a, 0, imm));
+            out.push(Inst::new(
+                self.rng.pick(&[Op::Addiw, Op::Addi]),
+                d,
+                a,
+                0,
+                imm,
+            ));
         }
     }
 
     /// A shift amount, mostly one that means something.
     fn amount(&mut self, bits: i32) -> i32 {
-        let common: &[i32] = if bits == 64 { &[32, 48, 56, 16, 63, 1, 3, 0] } else { &[16, 24, 8, 31, 1, 0] };
-        if self.rng.one_in(2) { self.rng.pick(common) } else { self.rng.below(bits as u64) as i32 }
+        let common: &[i32] = if bits == 64 {
+            &[32, 48, 56, 16, 63, 1, 3, 0]
+        } else {
+            &[16, 24, 8, 31, 1, 0]
+        };
+        if self.rng.one_in(2) {
+            self.rng.pick(common)
+        } else {
+            self.rng.below(bits as u64) as i32
+        }
     }
 
     fn idiom(&mut self, out: &mut Vec<Inst>) {
@@ -308,24 +381,46 @@ impl Maker {
             0 => {
                 // Zero- and sign-extension, and other fields cut out by two shifts.
                 let n = self.amount(64);
-                let m = if self.rng.one_in(3) { self.amount(64) } else { n };
+                let m = if self.rng.one_in(3) {
+                    self.amount(64)
+                } else {
+                    n
+                };
                 let right = self.rng.pick(&[Op::Srli, Op::Srai]);
                 op(Op::Slli, t, a, 0, n);
                 op(right, if self.rng.one_in(3) { d } else { t }, t, 0, m);
             }
             1 => {
                 let n = self.amount(32);
-                let m = if self.rng.one_in(3) { self.amount(32) } else { n };
+                let m = if self.rng.one_in(3) {
+                    self.amount(32)
+                } else {
+                    n
+                };
                 let right = self.rng.pick(&[Op::Srliw, Op::Sraiw, Op::Srli, Op::Srai]);
-                op(self.rng.pick(&[Op::Slliw, Op::Slliw, Op::SlliUw]), t, a, 0, n);
+                op(
+                    self.rng.pick(&[Op::Slliw, Op::Slliw, Op::SlliUw]),
+                    t,
+                    a,
+                    0,
+                    n,
+                );
                 op(right, if self.rng.one_in(3) { d } else { t }, t, 0, m);
             }
             2 | 30 => {
                 // A rotate (or nearly one) from two shifts.
                 let word = self.rng.one_in(2);
-                let (left, right, bits) = if word { (Op::Slliw, Op::Srliw, 32) } else { (Op::Slli, Op::Srli, 64) };
+                let (left, right, bits) = if word {
+                    (Op::Slliw, Op::Srliw, 32)
+                } else {
+                    (Op::Slli, Op::Srli, 64)
+                };
                 let n = 1 + self.rng.below(bits as u64 - 1) as i32;
-                let m = if self.rng.one_in(4) { 1 + self.rng.below(bits as u64 - 1) as i32 } else { bits - n };
+                let m = if self.rng.one_in(4) {
+                    1 + self.rng.below(bits as u64 - 1) as i32
+                } else {
+                    bits - n
+                };
                 let other = if self.rng.one_in(8) { b } else { a };
                 op(left, t, a, 0, n);
                 op(right, u, other, 0, m);
@@ -339,9 +434,21 @@ impl Maker {
             }
             3 => {
                 // 32-bit arithmetic, and the sign extension after a 64-bit one.
-                let first = self.rng.pick(&[Op::Add, Op::Sub, Op::Mul, Op::Addw, Op::Subw, Op::Mulw, Op::And]);
+                let first = self.rng.pick(&[
+                    Op::Add,
+                    Op::Sub,
+                    Op::Mul,
+                    Op::Addw,
+                    Op::Subw,
+                    Op::Mulw,
+                    Op::And,
+                ]);
                 op(first, t, a, b, 0);
-                let imm = if self.rng.one_in(3) { self.rng.imm12() } else { 0 };
+                let imm = if self.rng.one_in(3) {
+                    self.rng.imm12()
+                } else {
+                    0
+                };
                 op(Op::Addiw, if self.rng.one_in(2) { t } else { d }, t, 0, imm);
             }
             4 => {
@@ -382,7 +489,13 @@ impl Maker {
             }
             7 => {
                 op(Op::Addi, t, 0, 0, self.rng.imm12());
-                op(self.any_binary(), d, if self.rng.one_in(2) { t } else { a }, t, 0);
+                op(
+                    self.any_binary(),
+                    d,
+                    if self.rng.one_in(2) { t } else { a },
+                    t,
+                    0,
+                );
             }
             8 => {
                 // Both halves of a product.
@@ -405,7 +518,11 @@ impl Maker {
                     (Op::Divuw, Op::Remuw),
                     (Op::Div, Op::Remu),
                 ]);
-                let (first, second) = if self.rng.one_in(3) { (rem, div) } else { (div, rem) };
+                let (first, second) = if self.rng.one_in(3) {
+                    (rem, div)
+                } else {
+                    (div, rem)
+                };
                 op(first, t, a, b, 0);
                 op(second, u, a, b, 0);
             }
@@ -413,7 +530,13 @@ impl Maker {
                 // A negation that and, or and xor absorb.
                 op(Op::Xori, t, a, 0, -1);
                 let (x, y) = if self.rng.one_in(4) { (t, b) } else { (b, t) };
-                op(self.rng.pick(&[Op::And, Op::Or, Op::Xor]), if self.rng.one_in(2) { t } else { d }, x, y, 0);
+                op(
+                    self.rng.pick(&[Op::And, Op::Or, Op::Xor]),
+                    if self.rng.one_in(2) { t } else { d },
+                    x,
+                    y,
+                    0,
+                );
             }
             11 => {
                 // Overwritten before it is read.
@@ -428,14 +551,27 @@ impl Maker {
             }
             13 => {
                 // Truth values.
-                op(self.rng.pick(&[Op::Sltiu, Op::Slti]), t, a, 0, self.rng.pick(&[1, 0, -1]));
+                op(
+                    self.rng.pick(&[Op::Sltiu, Op::Slti]),
+                    t,
+                    a,
+                    0,
+                    self.rng.pick(&[1, 0, -1]),
+                );
                 op(Op::Xori, t, t, 0, 1);
                 op(Op::Sltu, u, 0, t, 0);
                 op(Op::And, d, u, t, 0);
             }
             14 => {
                 let csr = self.rng.pick(&[CSR_CYCLE, CSR_TIME, CSR_INSTRET]);
-                op(self.rng.pick(&[Op::Csrrs, Op::Csrrc, Op::Csrrsi, Op::Csrrci]), d, 0, 0, i32::from(csr));
+                op(
+                    self.rng
+                        .pick(&[Op::Csrrs, Op::Csrrc, Op::Csrrsi, Op::Csrrci]),
+                    d,
+                    0,
+                    0,
+                    i32::from(csr),
+                );
             }
             15 => op(self.rng.pick(&[Op::Fence, Op::FenceI]), 0, 0, 0, 0x33),
             16 | 17 => self.access(out),
@@ -458,13 +594,33 @@ impl Maker {
             }
             25 => {
                 // Two 32-bit values compared or combined as 64-bit ones.
-                let word = [Op::Addw, Op::Subw, Op::Sllw, Op::Addiw, Op::Sraw, Op::Mulw, Op::Rorw];
+                let word = [
+                    Op::Addw,
+                    Op::Subw,
+                    Op::Sllw,
+                    Op::Addiw,
+                    Op::Sraw,
+                    Op::Mulw,
+                    Op::Rorw,
+                ];
                 for r in [t, u] {
                     let (x, y, imm) = (self.src(), self.src(), self.rng.imm12());
-                    let first = if self.rng.one_in(4) { self.any_binary() } else { self.rng.pick(&word) };
+                    let first = if self.rng.one_in(4) {
+                        self.any_binary()
+                    } else {
+                        self.rng.pick(&word)
+                    };
                     out.push(Inst::new(first, r, x, y, imm));
                 }
-                let second = self.rng.pick(&[Op::Slt, Op::Sltu, Op::And, Op::Or, Op::Xor, Op::Min, Op::Maxu]);
+                let second = self.rng.pick(&[
+                    Op::Slt,
+                    Op::Sltu,
+                    Op::And,
+                    Op::Or,
+                    Op::Xor,
+                    Op::Min,
+                    Op::Maxu,
+                ]);
                 out.push(Inst::new(second, d, t, u, 0));
             }
             26 | 27 => self.facts(out),
@@ -490,18 +646,66 @@ impl Maker {
                 0 | 1 => Inst::new(Op::Srli, t, a, 0, edge),
                 2 => Inst::new(Op::Srai, t, a, 0, edge),
                 3 => Inst::new(Op::Srliw, t, a, 0, small),
-                4 => Inst::new(Op::Lui, t, 0, 0, self.rng.pick(&[i32::MIN, 0x7fff_f000, -4096])),
+                4 => Inst::new(
+                    Op::Lui,
+                    t,
+                    0,
+                    0,
+                    self.rng.pick(&[i32::MIN, 0x7fff_f000, -4096]),
+                ),
                 5 => Inst::new(Op::Andi, t, a, 0, self.rng.pick(&[-1, -2, 255, 2047])),
-                6 => Inst::new(self.rng.pick(&[Op::Lw, Op::Lwu, Op::Ld, Op::Lb]), t, base, 0, at),
+                6 => Inst::new(
+                    self.rng.pick(&[Op::Lw, Op::Lwu, Op::Ld, Op::Lb]),
+                    t,
+                    base,
+                    0,
+                    at,
+                ),
                 7 => Inst::new(Op::AddUw, t, a, 0, 0),
                 8 => Inst::new(Op::Slli, t, a, 0, edge),
-                9 => Inst::new(self.rng.pick(&[Op::Divuw, Op::Remuw, Op::Divw, Op::Remw]), t, a, b, 0),
-                10 => Inst::new(self.rng.pick(&[Op::Max, Op::Min, Op::Maxu, Op::Minu]), t, a, b, 0),
-                11 => Inst::new(self.rng.pick(&[Op::Mulw, Op::Subw, Op::Rolw, Op::Sllw]), t, a, b, 0),
-                12 => Inst::new(self.rng.pick(&[Op::And, Op::Or, Op::Xor, Op::Andn]), t, pair[0], pair[1], 0),
-                13 => Inst::new(self.rng.pick(&[Op::Xori, Op::Ori]), t, a, 0, self.rng.imm12()),
+                9 => Inst::new(
+                    self.rng.pick(&[Op::Divuw, Op::Remuw, Op::Divw, Op::Remw]),
+                    t,
+                    a,
+                    b,
+                    0,
+                ),
+                10 => Inst::new(
+                    self.rng.pick(&[Op::Max, Op::Min, Op::Maxu, Op::Minu]),
+                    t,
+                    a,
+                    b,
+                    0,
+                ),
+                11 => Inst::new(
+                    self.rng.pick(&[Op::Mulw, Op::Subw, Op::Rolw, Op::Sllw]),
+                    t,
+                    a,
+                    b,
+                    0,
+                ),
+                12 => Inst::new(
+                    self.rng.pick(&[Op::And, Op::Or, Op::Xor, Op::Andn]),
+                    t,
+                    pair[0],
+                    pair[1],
+                    0,
+                ),
+                13 => Inst::new(
+                    self.rng.pick(&[Op::Xori, Op::Ori]),
+                    t,
+                    a,
+                    0,
+                    self.rng.imm12(),
+                ),
                 14 => Inst::new(Op::Addi, t, a, 0, 0),
-                15 => Inst::new(self.rng.pick(&[Op::Bext, Op::Slt, Op::Bset, Op::Bclr]), t, a, b, 0),
+                15 => Inst::new(
+                    self.rng.pick(&[Op::Bext, Op::Slt, Op::Bset, Op::Bclr]),
+                    t,
+                    a,
+                    b,
+                    0,
+                ),
                 _ => Inst::new(Op::Addiw, t, a, 0, self.rng.pick(&[0, 0, 1, -1])),
             });
         }
@@ -512,11 +716,36 @@ impl Maker {
                 out.push(Inst::new(Op::Slli, u, t, 0, 32));
                 out.push(Inst::new(self.rng.pick(&[Op::Srai, Op::Srli]), d, u, 0, 32));
             }
-            4 | 5 => out.push(Inst::new(self.rng.pick(&[Op::Slt, Op::Sltu, Op::Min, Op::Maxu]), d, t, u, 0)),
-            6 => out.push(Inst::new(self.rng.pick(&[Op::Or, Op::And, Op::Xor, Op::Xnor, Op::Orn]), d, t, u, 0)),
+            4 | 5 => out.push(Inst::new(
+                self.rng.pick(&[Op::Slt, Op::Sltu, Op::Min, Op::Maxu]),
+                d,
+                t,
+                u,
+                0,
+            )),
+            6 => out.push(Inst::new(
+                self.rng
+                    .pick(&[Op::Or, Op::And, Op::Xor, Op::Xnor, Op::Orn]),
+                d,
+                t,
+                u,
+                0,
+            )),
             7 => out.push(Inst::new(Op::Sd, 0, BASE_DATA, t, 64)),
-            8 => out.push(Inst::new(self.rng.pick(&[Op::Add, Op::Sub, Op::Sh1add]), d, t, u, 0)),
-            _ => out.push(Inst::new(self.rng.pick(&[Op::Slti, Op::Sltiu]), d, t, 0, self.rng.imm12())),
+            8 => out.push(Inst::new(
+                self.rng.pick(&[Op::Add, Op::Sub, Op::Sh1add]),
+                d,
+                t,
+                u,
+                0,
+            )),
+            _ => out.push(Inst::new(
+                self.rng.pick(&[Op::Slti, Op::Sltiu]),
+                d,
+                t,
+                0,
+                self.rng.imm12(),
+            )),
         }
     }
 
@@ -532,11 +761,23 @@ impl Maker {
         }
         out.push(match self.rng.below(if address { 3 } else { 6 }) {
             0 => Inst::new(Op::Add, t, v, base, 0),
-            1 => Inst::new(self.rng.pick(&[Op::Sh1add, Op::Sh3add, Op::AddUw]), t, v, base, 0),
+            1 => Inst::new(
+                self.rng.pick(&[Op::Sh1add, Op::Sh3add, Op::AddUw]),
+                t,
+                v,
+                base,
+                0,
+            ),
             2 => Inst::new(Op::Add, t, base, v, 0),
             3 => Inst::new(Op::Sltu, t, v, e, 0),
             4 => Inst::new(Op::Sltu, t, e, v, 0),
-            _ => Inst::new(self.rng.pick(&[Op::Slli, Op::Slliw, Op::Xori, Op::Addi]), t, v, 0, small),
+            _ => Inst::new(
+                self.rng.pick(&[Op::Slli, Op::Slliw, Op::Xori, Op::Addi]),
+                t,
+                v,
+                0,
+                small,
+            ),
         });
         out.push(match self.rng.below(5) {
             0 => Inst::new(Op::Slli, v, r, 0, small),
@@ -549,7 +790,9 @@ impl Maker {
             let op = self.any_load_or_store();
             out.push(Inst::new(op, r, t, e, small));
         } else {
-            let op = self.rng.pick(&[Op::Add, Op::Add, Op::Sub, Op::Or, Op::And, Op::Addw]);
+            let op = self
+                .rng
+                .pick(&[Op::Add, Op::Add, Op::Sub, Op::Or, Op::And, Op::Addw]);
             let (x, y) = if self.rng.one_in(3) { (t, e) } else { (e, t) };
             out.push(Inst::new(op, r, x, y, 0));
         }
@@ -601,7 +844,11 @@ impl Maker {
     /// Loads and stores near a base.
     fn access(&mut self, out: &mut Vec<Inst>) {
         let base = self.rng.pick(&[BASE_DATA, BASE_DATA, BASE_HIGH, BASE_ODD]);
-        let at = if self.rng.one_in(3) { self.rng.imm12() } else { self.rng.below(16) as i32 };
+        let at = if self.rng.one_in(3) {
+            self.rng.imm12()
+        } else {
+            self.rng.below(16) as i32
+        };
         for _ in 0..1 + self.rng.below(3) {
             let op = self.any_load_or_store();
             let (rd, rs2) = (self.dst(), self.src());
@@ -620,7 +867,11 @@ impl Maker {
         match self.rng.below(8) {
             0 | 1 => {
                 op(Op::Slli, t, i, 0, scale);
-                let (x, y) = if self.rng.one_in(2) { (t, base) } else { (base, t) };
+                let (x, y) = if self.rng.one_in(2) {
+                    (t, base)
+                } else {
+                    (base, t)
+                };
                 op(Op::Add, t, x, y, 0);
             }
             2 => {
@@ -629,8 +880,21 @@ impl Maker {
                 op(Op::Srli, i, i, 0, 32 - scale);
                 op(Op::Add, t, base, i, 0);
             }
-            3 => op(self.rng.pick(&[Op::Sh1add, Op::Sh2add, Op::Sh3add]), t, i, base, 0),
-            4 => op(self.rng.pick(&[Op::AddUw, Op::Sh1addUw, Op::Sh2addUw, Op::Sh3addUw]), t, i, base, 0),
+            3 => op(
+                self.rng.pick(&[Op::Sh1add, Op::Sh2add, Op::Sh3add]),
+                t,
+                i,
+                base,
+                0,
+            ),
+            4 => op(
+                self.rng
+                    .pick(&[Op::AddUw, Op::Sh1addUw, Op::Sh2addUw, Op::Sh3addUw]),
+                t,
+                i,
+                base,
+                0,
+            ),
             5 => {
                 // A 32-bit sum: for the low base only, where it does not change the sign.
                 op(self.rng.pick(&[Op::Addw, Op::Add]), t, i, BASE_DATA, 0);
@@ -647,7 +911,13 @@ impl Maker {
         let imm = self.rng.pick(&[0, 0, 8, -4, 1, 255]);
         out.push(Inst::new(memory, rd, t, rs2, imm));
         if self.rng.one_in(3) {
-            out.push(Inst::new(self.any_load_or_store(), self.dst(), t, self.src(), imm));
+            out.push(Inst::new(
+                self.any_load_or_store(),
+                self.dst(),
+                t,
+                self.src(),
+                imm,
+            ));
         }
     }
 
@@ -656,12 +926,28 @@ impl Maker {
         let (t, a) = (self.reg(), self.src());
         let base = self.rng.pick(&[BASE_DATA, BASE_HIGH]);
         if self.rng.one_in(2) {
-            out.push(Inst::new(Op::Andi, t, a, 0, if self.rng.one_in(64) { 0xff } else { 0x78 }));
+            out.push(Inst::new(
+                Op::Andi,
+                t,
+                a,
+                0,
+                if self.rng.one_in(64) { 0xff } else { 0x78 },
+            ));
             out.push(Inst::new(Op::Add, t, t, base, 0));
         } else {
-            out.push(Inst::new(Op::Addi, t, base, 0, 8 * self.rng.below(4) as i32));
+            out.push(Inst::new(
+                Op::Addi,
+                t,
+                base,
+                0,
+                8 * self.rng.below(4) as i32,
+            ));
         }
-        let choices: Vec<Op> = Op::ALL.iter().copied().filter(|o| matches!(o.format(), Format::Amo | Format::Lr)).collect();
+        let choices: Vec<Op> = Op::ALL
+            .iter()
+            .copied()
+            .filter(|o| matches!(o.format(), Format::Amo | Format::Lr))
+            .collect();
         for _ in 0..1 + self.rng.below(3) {
             let op = match self.rng.below(8) {
                 0 | 1 => self.rng.pick(&[Op::LrW, Op::LrD]),

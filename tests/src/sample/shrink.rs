@@ -6,7 +6,11 @@ use super::{Kind, Sample};
 pub fn smaller(sample: Sample) -> impl Iterator<Item = Sample> {
     let len = sample.items.len();
     let lengths = std::iter::successors(Some(len / 2), |n| Some(n / 2)).take_while(|n| *n > 0);
-    let runs = lengths.flat_map(move |n| (0..len).step_by(n).map(move |start| (start, (start + n).min(len))));
+    let runs = lengths.flat_map(move |n| {
+        (0..len)
+            .step_by(n)
+            .map(move |start| (start, (start + n).min(len)))
+    });
     let original = sample.clone();
     let cut = runs.map(move |(start, end)| without(&original, start, end));
     let original = sample.clone();
@@ -17,9 +21,18 @@ pub fn smaller(sample: Sample) -> impl Iterator<Item = Sample> {
         (std::mem::take(&mut s.x[r]) != 0).then_some(s)
     });
     let rest = [
-        Sample { symbols: Vec::new(), ..sample.clone() },
-        Sample { pointers: Default::default(), ..sample.clone() },
-        Sample { order: (1..32).collect(), ..sample.clone() },
+        Sample {
+            symbols: Vec::new(),
+            ..sample.clone()
+        },
+        Sample {
+            pointers: Default::default(),
+            ..sample.clone()
+        },
+        Sample {
+            order: (1..32).collect(),
+            ..sample.clone()
+        },
     ];
     let rest = rest.into_iter().filter(move |s| *s != sample);
     cut.chain(rest).chain(simpler).chain(registers)
@@ -30,7 +43,11 @@ fn without(sample: &Sample, start: usize, end: usize) -> Sample {
     s.items.drain(start..end);
     s.retarget(|to| {
         let to = usize::from(to);
-        (if to <= start { to } else { to.saturating_sub(end - start).max(start) }) as u16
+        (if to <= start {
+            to
+        } else {
+            to.saturating_sub(end - start).max(start)
+        }) as u16
     });
     s
 }
