@@ -50,6 +50,16 @@ impl Variant {
         }
     }
 
+    /// The clock for it, if this one is asked for. The thread that writes a trace works at the same
+    /// time as the guest: only the wall clock tells how long both take.
+    fn clock(self, asked: Clock) -> Clock {
+        if self == Variant::TraceFile {
+            Clock::Wall
+        } else {
+            asked
+        }
+    }
+
     /// Whether it is a program of the compiler under test.
     pub fn is_translated(self) -> bool {
         matches!(self, Variant::Fast | Variant::Trace | Variant::TraceFile)
@@ -140,11 +150,9 @@ pub struct GuestResult {
 impl GuestResult {
     fn samples(&self, variant: Variant, clock: Clock) -> Option<&[f64]> {
         let timing = self.timings.get(&variant)?;
-        // The thread that writes the trace works at the same time: its time is not the guest's.
-        if clock == Clock::Wall || variant == Variant::TraceFile {
-            Some(&timing.wall)
-        } else {
-            Some(&timing.cpu)
+        match variant.clock(clock) {
+            Clock::Wall => Some(&timing.wall),
+            Clock::Cpu => Some(&timing.cpu),
         }
     }
 
@@ -155,6 +163,7 @@ impl GuestResult {
 
     /// Median time as a multiple of another variant's.
     pub fn ratio(&self, variant: Variant, to: Variant, clock: Clock) -> Option<f64> {
+        let clock = to.clock(variant.clock(clock));
         Some(self.seconds(variant, clock)? / self.seconds(to, clock)?)
     }
 
@@ -331,8 +340,11 @@ pub mod tests {
 
     #[test]
     fn the_drain_is_measured_by_the_wall_clock() {
-        let guest = guest("g", &[(Variant::TraceFile, 2.0)]);
+        let guest = guest("g", &[(Variant::Trace, 1.0), (Variant::TraceFile, 2.0)]);
         assert_eq!(guest.seconds(Variant::TraceFile, Clock::Cpu), Some(2.0));
+        assert_eq!(guest.seconds(Variant::Trace, Clock::Cpu), Some(0.5));
+        let ratio = guest.ratio(Variant::TraceFile, Variant::Trace, Clock::Cpu);
+        assert_eq!(ratio, Some(2.0), "both by the wall clock");
     }
 
     #[test]
