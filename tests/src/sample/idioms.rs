@@ -136,7 +136,8 @@ impl Maker {
                 self.push(Inst::new(Op::Addi, 17, 0, 0, number));
                 self.push(Inst::new(Op::Ecall, 0, 0, 0, 0));
             }
-            7..=10 => {
+            7 => self.skip(),
+            8..=10 => {
                 self.branch();
                 self.run();
             }
@@ -187,6 +188,33 @@ impl Maker {
             self.control(Inst::new(op, 0, a, b, 0), to);
         } else {
             self.control(Inst::new(op, 0, rs1, rs2, 0), to);
+        }
+    }
+
+    /// Branches over one instruction: minima, absolute values and the like.
+    fn skip(&mut self) {
+        for _ in 0..1 + self.rng.below(3) {
+            if self.rng.one_in(2) {
+                self.run();
+            }
+            let op = self
+                .rng
+                .pick(&[Op::Beq, Op::Bne, Op::Blt, Op::Bge, Op::Bltu, Op::Bgeu]);
+            let (a, b, d) = (self.src(), self.src(), self.dst());
+            let to = self.items.len() as u16 + 2;
+            self.control(Inst::new(op, 0, a, b, 0), to);
+            let inst = match self.rng.below(6) {
+                0 => Inst::new(Op::Addi, d, self.src(), 0, 0),
+                1 => Inst::new(Op::Sub, a.max(1), 0, a, 0),
+                2 => Inst::new(Op::Addi, d, d, 0, self.rng.imm12()),
+                3 => Inst::new(Op::Addi, d, 0, 0, self.rng.imm12()),
+                4 => Inst::new(Op::Add, d, self.src(), self.src(), 0),
+                _ => self.any_pure(),
+            };
+            // The bases keep their values.
+            if POOL.contains(&inst.rd) || inst.rd == 0 {
+                self.push(inst);
+            }
         }
     }
 
