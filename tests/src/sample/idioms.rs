@@ -201,6 +201,14 @@ impl Maker {
                 .rng
                 .pick(&[Op::Beq, Op::Bne, Op::Blt, Op::Bge, Op::Bltu, Op::Bgeu]);
             let (a, b, d) = (self.src(), self.src(), self.dst());
+            // Something is known about the value that may stay, and matters afterwards.
+            let before = match self.rng.below(6) {
+                0 => Some(Inst::new(Op::Addiw, d, a, 0, 0)),
+                1 => Some(Inst::new(Op::Subw, d, a, b, 0)),
+                2 => Some(Inst::new(Op::Srliw, d, b, 0, 1)),
+                _ => None,
+            };
+            before.into_iter().for_each(|inst| self.push(inst));
             let to = self.items.len() as u16 + 2;
             self.control(Inst::new(op, 0, a, b, 0), to);
             let inst = match self.rng.below(6) {
@@ -215,6 +223,12 @@ impl Maker {
             if POOL.contains(&inst.rd) || inst.rd == 0 {
                 self.push(inst);
             }
+            let after = match self.rng.below(6) {
+                0 | 1 => Some(Inst::new(Op::Addiw, self.dst(), d, 0, 0)),
+                2 => Some(Inst::new(Op::Slt, self.dst(), d, b, 0)),
+                _ => None,
+            };
+            after.into_iter().for_each(|inst| self.push(inst));
         }
     }
 
