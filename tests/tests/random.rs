@@ -86,6 +86,7 @@ fn quickcheck(test: impl Testable) {
     QuickCheck::new()
         .rng(Gen::new(60))
         .tests(cases(3000))
+        .max_tests(u64::MAX)
         .quickcheck(test);
 }
 
