@@ -61,11 +61,11 @@ impl Emitter<'_> {
             self.full(r);
         }
         self.consume(inst);
+        // Neither result may borrow the home of the other, nor may what is settled on the way.
+        self.loans.protect([inst.rd, other.rd]);
         self.define(inst.rd);
         self.define(other.rd);
         self.skip(distance);
-        // Neither result may borrow the home of the other.
-        self.loans.protect([inst.rd, other.rd]);
         self.defined_early(inst.rd, 0);
         self.defined_early(other.rd, distance);
         let (in_rax, in_rdx) = if first_in_rax {

@@ -150,3 +150,20 @@ fn borrowed_register_that_is_its_own_source() {
     ];
     equal(&program(&insts, &[(31, 0x8000_0002)], &order));
 }
+
+/// Of a product's two halves, the register of the first was lent to a value that had to be
+/// computed before the second was written.
+#[test]
+fn register_of_half_a_product_is_lent() {
+    let order = [];
+    let insts = [
+        op(Op::Slt, 14, 17, 13, 0),
+        op(Op::Mul, 5, 18, 20, 0),
+        op(Op::Slliw, 13, 14, 0, 5),
+        op(Op::Mulhu, 17, 18, 20, 0),
+        op(Op::AddUw, 14, 13, 13, 0),
+        op(Op::Addi, 5, 0, 0, -1668),
+    ];
+    let x = [(13, 7), (17, 5), (18, 3 << 62), (20, 9)];
+    equal(&program(&insts, &x, &order));
+}
