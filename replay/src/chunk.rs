@@ -201,7 +201,7 @@ pub fn first_difference(a: &Hart, b: &Hart) -> Option<(StateItem, u64, u64)> {
 
 /// What the walk over a chunk has come to.
 pub(crate) struct Walk<'p, 't> {
-    program: &'p Program,
+    pub(crate) program: &'p Program,
     chunk: &'p Chunk<'t>,
     pub(crate) hart: Hart,
     events: EventQueue<'t>,

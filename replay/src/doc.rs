@@ -46,3 +46,14 @@ pub fn exit_elf() -> Vec<u8> {
         Inst::new(Op::Ecall, 0, 0, 0, 0),
     ])
 }
+
+/// The trace of a program that needs no input, by the reference interpreter.
+///
+/// # Errors
+/// Those of the interpreter.
+pub fn trace(program: &crate::program::Program) -> Result<Vec<u8>, crate::interp::InterpretError> {
+    let mut file = Vec::new();
+    crate::interp::Interpreter::new(program, crate::interp::Options::default())?
+        .run_traced(&mut crate::io::Buffers::default(), &mut file)?;
+    Ok(file)
+}

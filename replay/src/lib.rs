@@ -6,6 +6,8 @@
 //! * [`trace::Trace`] opens a trace and finds its chunks;
 //! * [`chunk::replay`] re-executes one and hands each step to a [`chunk::Consumer`];
 //!   [`chunk::execute`] does it without rows, several times as fast;
+//! * [`witness`] has the rows in columns and in batches, for any number of threads
+//!   ([`drive::run`]);
 //! * [`check::check`] re-executes all of them in parallel and follows memory in order;
 //! * [`interp::Interpreter`] is the reference: it runs a program and writes the trace.
 //!
@@ -41,6 +43,8 @@ pub mod check;
 pub mod chunk;
 #[doc(hidden)]
 pub mod doc;
+pub mod drive;
+pub mod engine;
 pub mod error;
 pub mod fault;
 pub mod interp;
@@ -51,4 +55,5 @@ pub mod program;
 mod rows;
 pub mod shadow;
 pub mod trace;
+pub mod witness;
 pub mod write;

@@ -91,6 +91,27 @@ impl Program {
         (Fetched::Outside, 0)
     }
 
+    /// The index of the halfword at a pc, as in [`Program::fetch_indexed`]; `usize::MAX` outside of
+    /// the code.
+    #[inline]
+    pub fn index(&self, pc: u64) -> usize {
+        let mut before = 0;
+        for area in &self.areas {
+            if let Some(index) = area.index(pc) {
+                return before + index;
+            }
+            before += area.insts.len();
+        }
+        usize::MAX
+    }
+
+    /// The address of every halfword of code, ascending by index.
+    pub fn addresses(&self) -> impl Iterator<Item = u64> + '_ {
+        self.areas
+            .iter()
+            .flat_map(|area| (0..area.insts.len() as u64).map(|i| area.base + 2 * i))
+    }
+
     /// Halfwords of code.
     pub fn len(&self) -> u64 {
         self.areas.iter().map(|a| a.insts.len() as u64).sum()

@@ -55,9 +55,18 @@ pub trait Consumer {
 }
 
 /// [`LogPort`] that remembers the access.
-struct RowPort<'t> {
-    log: LogPort<'t, NoSink>,
+pub(crate) struct RowPort<'t> {
+    pub(crate) log: LogPort<'t, NoSink>,
     access: Option<Access>,
+}
+
+impl<'t> RowPort<'t> {
+    /// A port at the start of a chunk.
+    pub(crate) fn new(chunk: &Chunk<'t>) -> RowPort<'t> {
+        let mut log = LogPort::new(NoSink);
+        log.rewind(chunk);
+        RowPort { log, access: None }
+    }
 }
 
 impl Port for RowPort<'_> {
@@ -94,6 +103,59 @@ impl Port for RowPort<'_> {
     }
 }
 
+/// Executes the next instruction of a chunk. `on_call` is told of an environment call.
+///
+/// # Errors
+/// [`Difference`] if it does not retire.
+#[inline]
+pub(crate) fn next_row<'p, 't>(
+    walk: &mut Walk<'p, 't>,
+    port: &mut RowPort<'t>,
+    on_call: impl FnOnce(&Call<'t>),
+) -> Result<Row<'p>, Difference> {
+    let pc = walk.hart.pc;
+    let (fetched, index) = walk.program.fetch_indexed(pc);
+    let Fetched::Inst(inst) = fetched else {
+        return Err(walk.no_instruction());
+    };
+    let value = |x: &[u64; 32], register: Option<u8>, other| {
+        register.map_or(other, |r| x[usize::from(r & 31)])
+    };
+    let (rs1, rs2) = inst.sources();
+    let rs1 = value(&walk.hart.x, rs1, 0);
+    let rs2 = value(&walk.hart.x, rs2, i64::from(inst.imm) as u64);
+    port.access = None;
+    let hart = &mut walk.hart;
+    let outcome = step(&mut hart.x, &mut hart.reservation, pc, inst, port);
+    let step = walk.step();
+    let rd = match outcome {
+        Ok(Step::Next(next)) => {
+            walk.hart.pc = next;
+            walk.done += 1;
+            value(&walk.hart.x, inst.writes(), 0)
+        }
+        Ok(Step::Ecall(next)) => {
+            walk.hart.pc = next;
+            walk.done += 1;
+            on_call(walk.call()?);
+            walk.hart.x[10]
+        }
+        Err(trap) => return Err(walk.trapped(trap)),
+    };
+    port.log.steps += 1;
+    Ok(Row {
+        step,
+        pc,
+        index,
+        inst,
+        rs1,
+        rs2,
+        rd,
+        access: port.access,
+        next_pc: walk.hart.pc,
+    })
+}
+
 /// Re-executes a chunk and hands over every step. Returns the state at its end.
 ///
 /// # Errors
@@ -104,54 +166,11 @@ pub fn replay<'t, C: Consumer>(
     consumer: &mut C,
 ) -> Result<Hart, Difference> {
     let mut walk = Walk::new(program, chunk);
-    let mut port = RowPort {
-        log: LogPort::new(NoSink),
-        access: None,
-    };
-    port.log.rewind(chunk);
+    let mut port = RowPort::new(chunk);
     consumer.begin_chunk(chunk);
     while walk.left() > 0 {
-        let pc = walk.hart.pc;
-        let (fetched, index) = program.fetch_indexed(pc);
-        let Fetched::Inst(inst) = fetched else {
-            return Err(walk.no_instruction());
-        };
-        let value = |x: &[u64; 32], register: Option<u8>, other| {
-            register.map_or(other, |r| x[usize::from(r & 31)])
-        };
-        let (rs1, rs2) = inst.sources();
-        let rs1 = value(&walk.hart.x, rs1, 0);
-        let rs2 = value(&walk.hart.x, rs2, i64::from(inst.imm) as u64);
-        port.access = None;
-        let hart = &mut walk.hart;
-        let outcome = step(&mut hart.x, &mut hart.reservation, pc, inst, &mut port);
-        let step = walk.step();
-        let rd = match outcome {
-            Ok(Step::Next(next)) => {
-                walk.hart.pc = next;
-                walk.done += 1;
-                value(&walk.hart.x, inst.writes(), 0)
-            }
-            Ok(Step::Ecall(next)) => {
-                walk.hart.pc = next;
-                walk.done += 1;
-                consumer.call(walk.call()?);
-                walk.hart.x[10]
-            }
-            Err(trap) => return Err(walk.trapped(trap)),
-        };
-        port.log.steps += 1;
-        consumer.row(&Row {
-            step,
-            pc,
-            index,
-            inst,
-            rs1,
-            rs2,
-            rd,
-            access: port.access,
-            next_pc: walk.hart.pc,
-        });
+        let row = next_row(&mut walk, &mut port, |call| consumer.call(call))?;
+        consumer.row(&row);
     }
     let hart = walk.finish(port.log.at)?;
     consumer.end_chunk(&hart);

@@ -15,3 +15,4 @@ pub mod layout;
 pub mod parse;
 pub mod status;
 pub mod trace;
+pub mod witness;
