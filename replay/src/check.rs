@@ -1,20 +1,21 @@
 //! Checks a whole trace: re-executes its chunks in parallel, and follows memory in order.
 
 use crate::audit::{AuditError, Auditor, LineError, Stretch};
-use crate::chunk::{
-    Consumer, LogPort, MemorySink, NoSink, Row, execute, first_difference, replay, start_state,
-};
+use crate::chunk::{Call, Consumer, LogPort, MemorySink, Row, execute, replay};
+use crate::drive::{self, Order, verified};
+use crate::engine::Engine;
 use crate::error::{Difference, DifferenceKind};
 use crate::program::{Code, Program};
 use crate::shadow::{Line, Shadow};
 use crate::trace::{Trace, TraceError};
-use core_affinity::CoreId;
+use crate::witness::{self, Columns, MemoryOp};
 use crossbeam::channel::{self, Receiver, Sender};
 use hartlog_format::parse::Chunk;
-use hartlog_isa::Hart;
-use std::collections::BTreeMap;
+use hartlog_isa::{Hart, Width};
 use std::ops::Range;
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+pub use crate::drive::Thread as Worker;
 
 /// How to check.
 #[derive(Clone, Debug, Default)]
@@ -30,17 +31,20 @@ pub struct Options {
     pub no_memory: bool,
 }
 
-/// What one thread did.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Worker {
-    /// Core that it is pinned to.
-    pub core: Option<usize>,
-    /// Chunks.
-    pub chunks: u64,
-    /// Steps.
-    pub steps: u64,
-    /// Time spent on them.
-    pub busy: Duration,
+impl Options {
+    /// Whether memory is followed.
+    pub fn memory(&self) -> bool {
+        !self.no_memory && self.chunks.is_none()
+    }
+
+    /// The columns that an engine for [`check_with`] must hand over.
+    pub fn columns(&self) -> Columns {
+        if self.memory() {
+            Columns::MEMORY
+        } else {
+            Columns::NONE
+        }
+    }
 }
 
 /// Result of a check that found nothing wrong.
@@ -113,6 +117,12 @@ pub enum CheckError {
         /// How many there are.
         len: u64,
     },
+    /// The engine found a difference that the interpreter does not find.
+    #[error("chunk {chunk}: the engine is wrong: the interpreter finds no difference")]
+    Engine {
+        /// The chunk.
+        chunk: u64,
+    },
     /// A thread ended without a result.
     #[error("a thread ended early")]
     Thread,
@@ -133,40 +143,101 @@ impl From<Difference> for CheckError {
     }
 }
 
-/// What re-executing a chunk gives.
-struct Replayed<'t> {
+/// What is to be said of a chunk.
+struct Followed<'t> {
     chunk: Chunk<'t>,
     hart: Hart,
     stretches: Vec<Stretch<'t>>,
 }
 
-/// A finished chunk, from the thread that did it.
-struct Done<'t> {
-    index: u64,
-    worker: usize,
-    busy: Duration,
-    result: Result<Replayed<'t>, CheckError>,
+/// What a [`Follower`] says of a chunk; `None` if a value read is not the one that was written in
+/// the chunk.
+type FollowerOutput<'t> = Option<Followed<'t>>;
+
+/// Collects the memory accesses of a chunk.
+struct Follower<'t> {
+    /// `None`: memory is not followed.
+    shadow: Option<Shadow>,
+    /// Buffers that were used before: fresh memory costs more than what is done with it.
+    spare: Receiver<Vec<Line>>,
+    chunk: Option<Chunk<'t>>,
+    stretches: Vec<Stretch<'t>>,
+    contradiction: bool,
 }
 
-/// A sink that can be cut into stretches.
-trait Stretches: MemorySink + Send {
-    /// What was accessed; goes on in `spare`.
-    fn cut(&mut self, spare: &Receiver<Vec<Line>>) -> Vec<Line>;
-}
-
-impl Stretches for NoSink {
-    fn cut(&mut self, _: &Receiver<Vec<Line>>) -> Vec<Line> {
-        Vec::new()
+impl<'t> Follower<'t> {
+    /// What was accessed since the last call.
+    fn cut(&mut self) -> Vec<Line> {
+        match &mut self.shadow {
+            Some(shadow) => shadow.take(self.spare.try_recv().unwrap_or_default()),
+            None => Vec::new(),
+        }
     }
 }
 
-impl Stretches for Shadow {
-    fn cut(&mut self, spare: &Receiver<Vec<Line>>) -> Vec<Line> {
-        self.take(spare.try_recv().unwrap_or_default())
+impl<'t> witness::Consumer<'t> for Follower<'t> {
+    type Output = FollowerOutput<'t>;
+
+    fn begin_chunk(&mut self, chunk: &Chunk<'t>) {
+        if self.chunk.replace(*chunk).is_some() {
+            // The last one was wrong.
+            self.cut();
+            self.stretches.clear();
+            self.contradiction = false;
+        }
+    }
+
+    fn memory_ops(&mut self, ops: &[MemoryOp]) {
+        let Some(shadow) = &mut self.shadow else {
+            return;
+        };
+        let mut same = true;
+        for op in ops {
+            let MemoryOp { addr, value, .. } = *op;
+            same &= match (op.width(), op.is_write()) {
+                (8, false) => shadow.read(addr, Width::D, value).is_ok(),
+                (4, false) => shadow.read(addr, Width::W, value).is_ok(),
+                (2, false) => shadow.read(addr, Width::H, value).is_ok(),
+                (_, false) => shadow.read(addr, Width::B, value).is_ok(),
+                (width, true) => {
+                    let width = match width {
+                        8 => Width::D,
+                        4 => Width::W,
+                        2 => Width::H,
+                        _ => Width::B,
+                    };
+                    shadow.write(addr, width, value);
+                    true
+                }
+            };
+        }
+        self.contradiction |= !same;
+    }
+
+    fn call(&mut self, call: &Call<'t>) {
+        if self.shadow.is_some() {
+            let lines = self.cut();
+            self.stretches.push(Stretch {
+                lines,
+                call: Some(call.clone()),
+            });
+        }
+    }
+
+    fn end_chunk(&mut self, end: &Hart) -> FollowerOutput<'t> {
+        let lines = self.cut();
+        self.stretches.push(Stretch { lines, call: None });
+        let stretches = std::mem::take(&mut self.stretches);
+        let contradiction = std::mem::take(&mut self.contradiction);
+        Some(Followed {
+            chunk: self.chunk.take().filter(|_| !contradiction)?,
+            hart: end.clone(),
+            stretches,
+        })
     }
 }
 
-/// Checks a trace. `progress` is told the number of chunks done.
+/// Checks a trace with the interpreter. `progress` is told the number of chunks done.
 ///
 /// Errors are deterministic: the one reported is that of the lowest chunk that has one.
 ///
@@ -178,79 +249,23 @@ pub fn check(
     options: &Options,
     progress: &mut dyn FnMut(u64),
 ) -> Result<Report, CheckError> {
-    let header = trace.header()?;
-    let elf = program.elf().sha256;
-    if header.fixed.elf_sha256 != elf {
-        return Err(CheckError::OtherElf {
-            trace: hex(&header.fixed.elf_sha256),
-            elf: hex(&elf),
-        });
-    }
-    let isa = header.fixed.isa.get();
-    if isa != hartlog_format::trace::ISA {
-        return Err(CheckError::Header {
-            field: "isa",
-            expected: hartlog_format::trace::ISA,
-            found: isa,
-        });
-    }
-    if header.arguments().next() != Some(hartlog_abi::ARGV0) {
-        return Err(CheckError::Argv0);
-    }
-    let len = trace.len();
-    let range = options.chunks.clone().unwrap_or(0..len);
-    if range.start > range.end || range.end > len {
-        return Err(CheckError::Chunks {
-            start: range.start,
-            end: range.end,
-            len,
-        });
-    }
-    let memory = !options.no_memory && options.chunks.is_none();
-    if memory {
-        run(trace, program, options, range, progress, Shadow::new)
-    } else {
-        run(trace, program, options, range, progress, NoSink::default)
-    }
+    let engine = Engine::interpreted(program, options.columns());
+    check_with(trace, &engine, options, progress)
 }
 
-/// Threads and the cores that they are to be pinned to.
-fn placement(options: &Options, allowed: &[CoreId]) -> Vec<Option<usize>> {
-    let cores = if options.cores.is_empty() {
-        allowed.iter().map(|c| c.id).collect()
-    } else {
-        options.cores.clone()
-    };
-    let jobs = match (options.jobs, cores.len()) {
-        (Some(jobs), _) => jobs,
-        (None, 0) => std::thread::available_parallelism().map_or(1, |n| n.get()),
-        (None, len) => len,
-    };
-    (0..jobs.max(1)).map(|i| cores.get(i).copied()).collect()
-}
-
-/// Pins this thread; whether that could be done.
-fn pin(core: Option<usize>, allowed: &[CoreId]) -> bool {
-    core.is_none_or(|id| {
-        // Other numbers would be taken for an index by the system's own tables.
-        let known = allowed.iter().any(|c| c.id == id);
-        known && core_affinity::set_for_current(CoreId { id })
-    })
-}
-
-fn run<S: Stretches>(
-    trace: &Trace,
-    program: &Program,
+/// [`check`] with an engine, which must hand over [`Options::columns`].
+///
+/// # Errors
+/// [`CheckError`].
+pub fn check_with<'t>(
+    trace: &'t Trace,
+    engine: &Engine<'_, 't>,
     options: &Options,
-    range: Range<u64>,
     progress: &mut dyn FnMut(u64),
-    sink: fn() -> S,
 ) -> Result<Report, CheckError> {
-    let start = Instant::now();
-    let allowed = core_affinity::get_core_ids().unwrap_or_default();
-    let placement = placement(options, &allowed);
-    let code: Code<LogPort<'_, S>> = program.code();
-    let memory = !options.no_memory && options.chunks.is_none();
+    let program = engine.program();
+    drive::same_program(trace, program)?;
+    let memory = options.memory();
     let auditor = if memory {
         let first = (!trace.is_empty())
             .then(|| verified(trace, 0))
@@ -260,134 +275,57 @@ fn run<S: Stretches>(
     } else {
         None
     };
-    let jobs = placement.len();
-    let (work_sender, work) = channel::unbounded();
-    let (done_sender, done) = channel::unbounded();
-    let (pin_sender, pinned) = channel::unbounded();
     let (spare_sender, spare) = channel::unbounded();
-    let scope = crossbeam::scope(|scope| {
-        for (worker, core) in placement.iter().enumerate() {
-            let (work, done, report) = (work.clone(), done_sender.clone(), pin_sender.clone());
-            let (core, allowed) = (*core, &allowed);
-            let replayer = Replayer {
-                trace,
-                program,
-                code: &code,
-                spare: spare.clone(),
-                worker,
-            };
-            scope.spawn(move |_| {
-                let ok = pin(core, allowed);
-                // The receiver outlives this thread; were it gone, nobody would wait.
-                let _ = report.send(ok);
-                replayer.serve(sink(), &work, &done);
-            });
-        }
-        drop((done_sender, pin_sender));
-        let mut merge = Merge {
-            trace,
-            program,
-            auditor,
-            spare: spare_sender,
-            next: range.start,
-            waiting: BTreeMap::new(),
-            report: Report {
-                chunks: 0,
-                steps: 0,
-                log_bytes: 0,
-                event_bytes: 0,
-                workers: placement
-                    .iter()
-                    .map(|core| Worker {
-                        core: *core,
-                        ..Worker::default()
-                    })
-                    .collect(),
-                wall: Duration::ZERO,
-                memory,
-                unpinned: 0,
-            },
-        };
-        let result = merge.feed(range, jobs, work_sender, &done, progress);
-        merge.report.unpinned = pinned.iter().filter(|ok| !ok).count();
-        result.map(|()| merge.report)
-    });
-    let mut report = scope.map_err(|_| CheckError::Thread)??;
-    report.wall = start.elapsed();
-    Ok(report)
-}
-
-/// A chunk whose checksum is right.
-fn verified(trace: &Trace, index: u64) -> Result<Chunk<'_>, TraceError> {
-    let chunk = trace.chunk(index)?;
-    chunk.verify().map_err(|source| TraceError::Chunk {
-        chunk: index,
-        source,
+    let mut merge = Merge {
+        trace,
+        program,
+        auditor,
+        spare: spare_sender,
+    };
+    let options = drive::Options {
+        cores: options.cores.clone(),
+        jobs: options.jobs,
+        chunks: options.chunks.clone(),
+        order: Order::Chunks,
+    };
+    let mut done = 0;
+    let result = drive::run(
+        trace,
+        engine,
+        &options,
+        |_| Follower {
+            shadow: memory.then(Shadow::new),
+            spare: spare.clone(),
+            chunk: None,
+            stretches: Vec::new(),
+            contradiction: false,
+        },
+        |index, output| {
+            match output {
+                Some(followed) => merge.take(followed)?,
+                None => return Err(merge.contradiction(index)),
+            }
+            done += 1;
+            progress(done);
+            Ok::<(), CheckError>(())
+        },
+    );
+    let summary = result.map_err(|error| match error {
+        // Inside a chunk the first difference may be one of memory.
+        CheckError::Difference(found) if memory => merge.first_of(found),
+        error => error,
     })?;
-    Ok(chunk)
-}
-
-/// What a thread needs to re-execute chunks.
-struct Replayer<'a, 't, S: Stretches> {
-    trace: &'t Trace,
-    program: &'a Program,
-    code: &'a Code<LogPort<'t, S>>,
-    /// Buffers that were used before: fresh memory costs more than what is done with it.
-    spare: Receiver<Vec<Line>>,
-    worker: usize,
-}
-
-impl<'t, S: Stretches> Replayer<'_, 't, S> {
-    /// Re-executes chunks until there are no more.
-    fn serve(&self, sink: S, work: &Receiver<u64>, done: &Sender<Done<'t>>) {
-        let mut port = LogPort::new(sink);
-        for index in work {
-            let start = Instant::now();
-            let result = self.one(&mut port, index);
-            let sent = done.send(Done {
-                index,
-                worker: self.worker,
-                busy: start.elapsed(),
-                result,
-            });
-            if sent.is_err() {
-                return;
-            }
-        }
-    }
-
-    /// Re-executes a chunk and compares its end with the start of the next.
-    fn one(&self, port: &mut LogPort<'t, S>, index: u64) -> Result<Replayed<'t>, CheckError> {
-        let chunk = verified(self.trace, index)?;
-        let mut stretches = Vec::new();
-        let executed = execute(self.program, self.code, &chunk, port, |sink, call| {
-            stretches.push(Stretch {
-                lines: sink.cut(&self.spare),
-                call: Some(call.clone()),
-            });
-        });
-        let lines = port.sink.cut(&self.spare);
-        let hart = executed?;
-        stretches.push(Stretch { lines, call: None });
-        if index + 1 < self.trace.len() {
-            let next = self.trace.chunk(index + 1)?;
-            let difference = first_difference(&hart, &start_state(next.header));
-            if let Some((item, found, expected)) = difference {
-                let kind = DifferenceKind::NextStart {
-                    item,
-                    expected,
-                    found,
-                };
-                let step = next.header.first_step.get();
-                return Err(Difference::new(self.program, index, step, hart.pc, kind).into());
-            }
-        }
-        Ok(Replayed {
-            chunk,
-            hart,
-            stretches,
-        })
-    }
+    merge.finish()?;
+    Ok(Report {
+        chunks: summary.chunks,
+        steps: summary.steps,
+        log_bytes: summary.log_bytes,
+        event_bytes: summary.event_bytes,
+        workers: summary.threads,
+        wall: summary.wall,
+        memory,
+        unpinned: summary.unpinned,
+    })
 }
 
 /// Takes finished chunks in order.
@@ -397,61 +335,19 @@ struct Merge<'p, 't> {
     auditor: Option<Auditor<'p>>,
     /// Takes back buffers.
     spare: Sender<Vec<Line>>,
-    /// The chunk whose turn it is.
-    next: u64,
-    waiting: BTreeMap<u64, Done<'t>>,
-    report: Report,
 }
 
 impl<'t> Merge<'_, 't> {
-    /// Hands out chunks, a few ahead of the one whose turn it is, and takes the results.
-    fn feed(
-        &mut self,
-        range: Range<u64>,
-        jobs: usize,
-        work: Sender<u64>,
-        done: &Receiver<Done<'t>>,
-        progress: &mut dyn FnMut(u64),
-    ) -> Result<(), CheckError> {
-        let window = 4 * jobs as u64;
-        let mut handed = range.start;
-        while self.next < range.end {
-            while handed < range.end && handed < self.next + window {
-                work.send(handed).map_err(|_| CheckError::Thread)?;
-                handed += 1;
-            }
-            let result = done.recv().map_err(|_| CheckError::Thread)?;
-            self.waiting.insert(result.index, result);
-            while let Some(result) = self.waiting.remove(&self.next) {
-                self.take(result)?;
-                self.next += 1;
-                progress(self.next - range.start);
-            }
-        }
-        drop(work);
-        self.finish()
-    }
-
-    fn take(&mut self, done: Done<'t>) -> Result<(), CheckError> {
-        let replayed = done.result?;
-        let header = replayed.chunk.header;
+    fn take(&mut self, followed: Followed<'t>) -> Result<(), CheckError> {
+        let header = followed.chunk.header;
         let steps = header.steps.get();
-        if let Some(worker) = self.report.workers.get_mut(done.worker) {
-            worker.chunks += 1;
-            worker.steps += steps;
-            worker.busy += done.busy;
-        }
-        self.report.chunks += 1;
-        self.report.steps += steps;
-        self.report.log_bytes += header.log_len.get();
-        self.report.event_bytes += header.events_len.get();
         let Some(auditor) = &mut self.auditor else {
             return Ok(());
         };
         let mut from = header.first_step.get();
-        for stretch in replayed.stretches {
+        for stretch in followed.stretches {
             if let Err(error) = auditor.accesses(&stretch.lines) {
-                return Err(find(self.program, &replayed.chunk, from, error)?.into());
+                return Err(find(self.program, &followed.chunk, from, error)?.into());
             }
             // Nobody takes it after the last chunk; small ones are not worth it.
             if stretch.lines.capacity() >= 64 {
@@ -465,17 +361,45 @@ impl<'t> Merge<'_, 't> {
                 from = call.step + 1;
             }
         }
-        auditor.fault(header, &replayed.hart).map_err(|kind| {
+        auditor.fault(header, &followed.hart).map_err(|kind| {
             let step = header.first_step.get() + steps;
             Difference::new(
                 self.program,
                 header.index.get(),
                 step,
-                replayed.hart.pc,
+                followed.hart.pc,
                 kind,
             )
         })?;
         Ok(())
+    }
+
+    /// The first difference inside a chunk with a value read that was not written.
+    fn contradiction(&self, index: u64) -> CheckError {
+        match self.in_memory(index) {
+            Ok(Some(difference)) => CheckError::Difference(difference),
+            Ok(None) => CheckError::Engine { chunk: index },
+            Err(error) => error.into(),
+        }
+    }
+
+    /// The first difference of a chunk of which one is known.
+    fn first_of(&self, known: Box<Difference>) -> CheckError {
+        match self.in_memory(known.chunk) {
+            Ok(Some(first)) => CheckError::Difference(first),
+            _ => CheckError::Difference(known),
+        }
+    }
+
+    /// The first difference inside a chunk, accesses to memory included.
+    fn in_memory(&self, index: u64) -> Result<Option<Box<Difference>>, TraceError> {
+        let chunk = self.trace.chunk(index)?;
+        let code: Code<LogPort<'_, Shadow>> = self.program.code();
+        let mut port = LogPort::new(Shadow::new());
+        let result = execute(self.program, &code, &chunk, &mut port, |shadow, _| {
+            shadow.take(Vec::new());
+        });
+        Ok(result.err().map(Box::new))
     }
 
     fn finish(&self) -> Result<(), CheckError> {

@@ -77,7 +77,7 @@ impl CliError {
                 ..
             } => exit::INPUT,
             CliError::Check {
-                source: CheckError::Audit(_) | CheckError::Thread,
+                source: CheckError::Audit(_) | CheckError::Engine { .. } | CheckError::Thread,
                 ..
             }
             | CliError::Interpret(InterpretError::Memory(_) | InterpretError::Output(_)) => {

@@ -65,14 +65,19 @@ impl<'t> Consumer<'t> for Collector {
             let chosen = self.columns.contains(column);
             assert_eq!(values.len(), if chosen { rows.len() } else { 0 });
         }
-        for i in 0..rows.len() {
+        for (i, pc) in pc
+            .iter()
+            .chain(std::iter::repeat(&0))
+            .take(rows.len())
+            .enumerate()
+        {
             self.now
                 .rows
                 .push(columns.map(|c| c.get(i).copied().unwrap_or(0)));
             if self.columns.contains(Columns::PC) {
                 self.now.next_pcs.push(rows.next_pc(i).expect("a row"));
                 let (inst, index) = rows.instruction(i).expect("it retired");
-                assert_eq!(rows.program().fetch_indexed(pc[i]).1, index);
+                assert_eq!(rows.program().fetch_indexed(*pc).1, index);
                 assert!(inst.len > 0);
             }
         }
