@@ -128,8 +128,8 @@ pub fn generate(elf: &Elf, text: &Text, blocks: &[Block], order: &[u8], options:
     }
     let target_of = |pc: u64| text.at(pc).and_then(|i| starts[i]);
     let mut definitions = Vec::new();
+    let mut emitter = Emitter::new(&config, &target_of, options.listing);
     for (name, range) in functions(elf, blocks) {
-        let mut emitter = Emitter::new(&config, &target_of, options.listing);
         let members = &blocks[range];
         for (i, block) in members.iter().enumerate() {
             let next = members.get(i + 1).and_then(|b| b.first()).map(|s| s.pc);
@@ -142,7 +142,11 @@ pub fn generate(elf: &Elf, text: &Text, blocks: &[Block], order: &[u8], options:
             jumps: std::mem::take(&mut emitter.jumps),
             sites: std::mem::take(&mut emitter.sites),
             blocks: std::mem::take(&mut emitter.blocks),
-            marks: emitter.marks.take().unwrap_or_default(),
+            marks: emitter
+                .marks
+                .as_mut()
+                .map(std::mem::take)
+                .unwrap_or_default(),
         });
     }
     // Definitions, and blocks within them, ascend by guest pc.

@@ -1,7 +1,8 @@
 //! A thin assembler over iced-x86: register and operand types that make a wrong encoding
 //! unspellable, labels, and one method per kind of host instruction that templates use.
 
-use iced_x86::{Code, Encoder, Instruction, MemoryOperand, Register};
+use crate::encode::{Encodings, Operand};
+use iced_x86::{Code, MemoryOperand, Register};
 
 /// A 64-bit general-purpose host register; its narrower parts are named by the operand size.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -147,7 +148,7 @@ impl Mem {
         }
     }
 
-    fn operand(self) -> MemoryOperand {
+    pub(crate) fn operand(self) -> MemoryOperand {
         let size = if self.narrow { Size::D } else { Size::Q };
         let base = self.base.map_or(Register::None, |r| r.of(size));
         let (index, scale) = self
@@ -331,8 +332,8 @@ macro_rules! sized {
 
 /// The code of one definition as it grows.
 pub struct Asm {
-    encoder: Encoder,
-    len: u32,
+    code: Vec<u8>,
+    encodings: Encodings,
     labels: Vec<u32>,
     /// (offset just after a 32-bit displacement, label)
     fixups: Vec<(u32, Label)>,
@@ -348,8 +349,8 @@ impl Asm {
     /// No code yet.
     pub fn new() -> Asm {
         Asm {
-            encoder: Encoder::new(64),
-            len: 0,
+            code: Vec::new(),
+            encodings: Encodings::new(),
             labels: Vec::new(),
             fixups: Vec::new(),
         }
@@ -357,19 +358,18 @@ impl Asm {
 
     /// Offset of the next instruction.
     pub fn pos(&self) -> u32 {
-        self.len
+        self.code.len() as u32
     }
 
     /// Takes the finished code; every label that is jumped to must be bound.
     pub fn finish(&mut self) -> Vec<u8> {
-        let mut code = self.encoder.take_buffer();
+        let mut code = std::mem::take(&mut self.code);
         for (end, label) in self.fixups.drain(..) {
             let target = self.labels[label.0 as usize];
             debug_assert_ne!(target, UNBOUND, "label is not bound");
             patch_rel32(&mut code, end, target);
         }
         self.labels.clear();
-        self.len = 0;
         code
     }
 
@@ -381,30 +381,33 @@ impl Asm {
 
     /// Binds a label to the next instruction.
     pub fn bind(&mut self, label: Label) {
-        self.labels[label.0 as usize] = self.len;
+        self.labels[label.0 as usize] = self.pos();
     }
 
     #[inline]
-    fn emit(&mut self, instruction: Result<Instruction, iced_x86::IcedError>) {
-        // Operand types rule out every error that iced-x86 can report here.
-        let encoded = instruction.and_then(|i| self.encoder.encode(&i, u64::from(self.len)));
-        match encoded {
-            Ok(n) => self.len += n as u32,
-            Err(e) => unreachable!("template with an encoding that does not exist: {e}"),
-        }
+    fn emit<const N: usize>(&mut self, code: Code, operands: [Operand; N]) {
+        self.encodings.append(&mut self.code, code, operands);
+    }
+
+    /// Emits a jump with a displacement of `size` bytes to an offset of the code.
+    fn branch(&mut self, code: Code, size: usize, target: u32) {
+        self.emit(code, [Operand::Imm(0)]);
+        let end = self.code.len();
+        let rel = target.wrapping_sub(end as u32).to_le_bytes();
+        self.code[end - size..].copy_from_slice(&rel[..size]);
     }
 
     fn r_rm(&mut self, code: Code, dst: Register, src: Rm, size: Size) {
         match src {
-            Rm::R(r) => self.emit(Instruction::with2(code, dst, r.of(size))),
-            Rm::M(m) => self.emit(Instruction::with2(code, dst, m.operand())),
+            Rm::R(r) => self.emit(code, [dst.into(), r.of(size).into()]),
+            Rm::M(m) => self.emit(code, [dst.into(), m.into()]),
         }
     }
 
     fn rm_imm(&mut self, code: Code, dst: Rm, size: Size, imm: i32) {
         match dst {
-            Rm::R(r) => self.emit(Instruction::with2(code, r.of(size), imm)),
-            Rm::M(m) => self.emit(Instruction::with2(code, m.operand(), imm)),
+            Rm::R(r) => self.emit(code, [r.of(size).into(), imm.into()]),
+            Rm::M(m) => self.emit(code, [m.into(), imm.into()]),
         }
     }
 
@@ -465,7 +468,7 @@ impl Asm {
         } else {
             D[op as usize]
         };
-        self.emit(Instruction::with2(code, dst.operand(), src.of(size)));
+        self.emit(code, [dst.into(), src.of(size).into()]);
     }
 
     /// `op dst, imm` (shortest form)
@@ -522,11 +525,7 @@ impl Asm {
 
     /// `test a, b`
     pub fn test(&mut self, size: Size, a: Gpr, b: Gpr) {
-        self.emit(Instruction::with2(
-            sized!(size, Test_rm32_r32, Test_rm64_r64),
-            a.of(size),
-            b.of(size),
-        ));
+        self.emit(sized!(size, Test_rm32_r32, Test_rm64_r64), [a.of(size).into(), b.of(size).into()]);
     }
 
     /// `test dst, imm`
@@ -556,15 +555,11 @@ impl Asm {
     /// `mov dst, imm` in the shortest form. Leaves the flags alone.
     pub fn mov_imm(&mut self, dst: Gpr, imm: i64) {
         if let Ok(v) = u32::try_from(imm) {
-            self.emit(Instruction::with2(Code::Mov_r32_imm32, dst.of(Size::D), v));
+            self.emit(Code::Mov_r32_imm32, [dst.of(Size::D).into(), v.into()]);
         } else if let Ok(v) = i32::try_from(imm) {
-            self.emit(Instruction::with2(Code::Mov_rm64_imm32, dst.of(Size::Q), v));
+            self.emit(Code::Mov_rm64_imm32, [dst.of(Size::Q).into(), v.into()]);
         } else {
-            self.emit(Instruction::with2(
-                Code::Mov_r64_imm64,
-                dst.of(Size::Q),
-                imm,
-            ));
+            self.emit(Code::Mov_r64_imm64, [dst.of(Size::Q).into(), imm.into()]);
         }
     }
 
@@ -576,25 +571,16 @@ impl Asm {
             Size::D => Code::Mov_rm32_r32,
             Size::Q => Code::Mov_rm64_r64,
         };
-        self.emit(Instruction::with2(code, mem.operand(), src.of(size)));
+        self.emit(code, [mem.into(), src.of(size).into()]);
     }
 
     /// `mov [mem], imm` at any width; 64 bits: sign-extended
     pub fn store_imm(&mut self, size: Size, mem: Mem, imm: i32) {
-        let mem = mem.operand();
         match size {
-            Size::B => self.emit(Instruction::with2(
-                Code::Mov_rm8_imm8,
-                mem,
-                i32::from(imm as i8),
-            )),
-            Size::H => self.emit(Instruction::with2(
-                Code::Mov_rm16_imm16,
-                mem,
-                i32::from(imm as i16),
-            )),
-            Size::D => self.emit(Instruction::with2(Code::Mov_rm32_imm32, mem, imm)),
-            Size::Q => self.emit(Instruction::with2(Code::Mov_rm64_imm32, mem, imm)),
+            Size::B => self.emit(Code::Mov_rm8_imm8, [mem.into(), i32::from(imm as i8).into()]),
+            Size::H => self.emit(Code::Mov_rm16_imm16, [mem.into(), i32::from(imm as i16).into()]),
+            Size::D => self.emit(Code::Mov_rm32_imm32, [mem.into(), imm.into()]),
+            Size::Q => self.emit(Code::Mov_rm64_imm32, [mem.into(), imm.into()]),
         }
     }
 
@@ -623,11 +609,7 @@ impl Asm {
 
     /// `lea dst, mem` (32 or 64 bits of result)
     pub fn lea(&mut self, size: Size, dst: Gpr, mem: Mem) {
-        self.emit(Instruction::with2(
-            sized!(size, Lea_r32_m, Lea_r64_m),
-            dst.of(size),
-            mem.operand(),
-        ));
+        self.emit(sized!(size, Lea_r32_m, Lea_r64_m), [dst.of(size).into(), mem.into()]);
     }
 
     /// Shift by a constant, in place.
@@ -646,8 +628,8 @@ impl Asm {
         let code = sized!(size, VEX_Rorx_r32_rm32_imm8, VEX_Rorx_r64_rm64_imm8);
         let amount = u32::from(amount);
         match src.into() {
-            Rm::R(r) => self.emit(Instruction::with3(code, dst.of(size), r.of(size), amount)),
-            Rm::M(m) => self.emit(Instruction::with3(code, dst.of(size), m.operand(), amount)),
+            Rm::R(r) => self.emit(code, [dst.of(size).into(), r.of(size).into(), amount.into()]),
+            Rm::M(m) => self.emit(code, [dst.of(size).into(), m.into(), amount.into()]),
         }
     }
 
@@ -660,18 +642,8 @@ impl Asm {
             Shift::Ror => unreachable!("x86 has no three-operand rotate by a register"),
         };
         match src.into() {
-            Rm::R(r) => self.emit(Instruction::with3(
-                code,
-                dst.of(size),
-                r.of(size),
-                count.of(size),
-            )),
-            Rm::M(m) => self.emit(Instruction::with3(
-                code,
-                dst.of(size),
-                m.operand(),
-                count.of(size),
-            )),
+            Rm::R(r) => self.emit(code, [dst.of(size).into(), r.of(size).into(), count.of(size).into()]),
+            Rm::M(m) => self.emit(code, [dst.of(size).into(), m.into(), count.of(size).into()]),
         }
     }
 
@@ -679,18 +651,8 @@ impl Asm {
     pub fn andn(&mut self, size: Size, dst: Gpr, not: Gpr, src: impl Into<Rm>) {
         let code = sized!(size, VEX_Andn_r32_r32_rm32, VEX_Andn_r64_r64_rm64);
         match src.into() {
-            Rm::R(r) => self.emit(Instruction::with3(
-                code,
-                dst.of(size),
-                not.of(size),
-                r.of(size),
-            )),
-            Rm::M(m) => self.emit(Instruction::with3(
-                code,
-                dst.of(size),
-                not.of(size),
-                m.operand(),
-            )),
+            Rm::R(r) => self.emit(code, [dst.of(size).into(), not.of(size).into(), r.of(size).into()]),
+            Rm::M(m) => self.emit(code, [dst.of(size).into(), not.of(size).into(), m.into()]),
         }
     }
 
@@ -699,8 +661,8 @@ impl Asm {
         let code = Code::VEX_Mulx_r64_r64_rm64;
         let (high, low) = (high.of(Size::Q), low.of(Size::Q));
         match src.into() {
-            Rm::R(r) => self.emit(Instruction::with3(code, high, low, r.of(Size::Q))),
-            Rm::M(m) => self.emit(Instruction::with3(code, high, low, m.operand())),
+            Rm::R(r) => self.emit(code, [high.into(), low.into(), r.of(Size::Q).into()]),
+            Rm::M(m) => self.emit(code, [high.into(), low.into(), m.into()]),
         }
     }
 
@@ -718,8 +680,8 @@ impl Asm {
     pub fn imul_imm(&mut self, size: Size, dst: Gpr, src: impl Into<Rm>, imm: i32) {
         let code = sized!(size, Imul_r32_rm32_imm32, Imul_r64_rm64_imm32);
         match src.into() {
-            Rm::R(r) => self.emit(Instruction::with3(code, dst.of(size), r.of(size), imm)),
-            Rm::M(m) => self.emit(Instruction::with3(code, dst.of(size), m.operand(), imm)),
+            Rm::R(r) => self.emit(code, [dst.of(size).into(), r.of(size).into(), imm.into()]),
+            Rm::M(m) => self.emit(code, [dst.of(size).into(), m.into(), imm.into()]),
         }
     }
 
@@ -734,14 +696,14 @@ impl Asm {
             Unary::Idiv => sized!(size, Idiv_rm32, Idiv_rm64),
         };
         match dst.into() {
-            Rm::R(r) => self.emit(Instruction::with1(code, r.of(size))),
-            Rm::M(m) => self.emit(Instruction::with1(code, m.operand())),
+            Rm::R(r) => self.emit(code, [r.of(size).into()]),
+            Rm::M(m) => self.emit(code, [m.into()]),
         }
     }
 
     /// `cdq` / `cqo`: sign of rax into rdx
     pub fn sign_to_rdx(&mut self, size: Size) {
-        self.emit(Ok(Instruction::with(sized!(size, Cdq, Cqo))));
+        self.emit(sized!(size, Cdq, Cqo), []);
     }
 
     /// `lzcnt`, `tzcnt`, `popcnt`
@@ -756,10 +718,7 @@ impl Asm {
 
     /// `bswap dst`
     pub fn bswap(&mut self, size: Size, dst: Gpr) {
-        self.emit(Instruction::with1(
-            sized!(size, Bswap_r32, Bswap_r64),
-            dst.of(size),
-        ));
+        self.emit(sized!(size, Bswap_r32, Bswap_r64), [dst.of(size).into()]);
     }
 
     /// Bit test (and set, reset, complement) of bit `index mod 64` of a register.
@@ -770,7 +729,7 @@ impl Asm {
             Bit::Btr => Code::Btr_rm64_r64,
             Bit::Btc => Code::Btc_rm64_r64,
         };
-        self.emit(Instruction::with2(code, dst.of(Size::Q), index.of(Size::Q)));
+        self.emit(code, [dst.of(Size::Q).into(), index.of(Size::Q).into()]);
     }
 
     /// The same with a constant index, 0 to 63.
@@ -804,7 +763,7 @@ impl Asm {
             Code::Setle_rm8,
             Code::Setg_rm8,
         ];
-        self.emit(Instruction::with1(SET[cond as usize], dst.of(Size::B)));
+        self.emit(SET[cond as usize], [dst.of(Size::B).into()]);
     }
 
     /// `cmovcc dst, src` of 64 bits
@@ -832,27 +791,27 @@ impl Asm {
 
     /// `ud2`: raises SIGILL, which the runtime turns into the guest's trap
     pub fn ud2(&mut self) {
-        self.emit(Ok(Instruction::with(Code::Ud2)));
+        self.emit(Code::Ud2, []);
     }
 
     /// `push` / `pop` of a register (entry and exit stubs only)
     pub fn push(&mut self, r: Gpr) {
-        self.emit(Instruction::with1(Code::Push_r64, r.of(Size::Q)));
+        self.emit(Code::Push_r64, [r.of(Size::Q).into()]);
     }
 
     /// See [`Asm::push`].
     pub fn pop(&mut self, r: Gpr) {
-        self.emit(Instruction::with1(Code::Pop_r64, r.of(Size::Q)));
+        self.emit(Code::Pop_r64, [r.of(Size::Q).into()]);
     }
 
     /// `ret`
     pub fn ret(&mut self) {
-        self.emit(Ok(Instruction::with(Code::Retnq)));
+        self.emit(Code::Retnq, []);
     }
 
     /// `jmp reg`
     pub fn jmp_reg(&mut self, r: Gpr) {
-        self.emit(Instruction::with1(Code::Jmp_rm64, r.of(Size::Q)));
+        self.emit(Code::Jmp_rm64, [r.of(Size::Q).into()]);
     }
 
     /// `jcc` to a label, 32-bit displacement unless the label is bound and near.
@@ -880,74 +839,66 @@ impl Asm {
     /// Short forward `jcc` inside a template: at most 127 bytes, to be closed by
     /// [`Asm::close_short`].
     pub fn jcc_short(&mut self, cond: Cond) -> u32 {
-        let next = u64::from(self.len) + 2;
-        self.emit(Instruction::with_branch(JCC8[cond as usize], next));
-        self.len
+        self.branch(JCC8[cond as usize], 1, 0);
+        self.pos()
     }
 
     /// Short forward `jmp`.
     pub fn jmp_short(&mut self) -> u32 {
-        let next = u64::from(self.len) + 2;
-        self.emit(Instruction::with_branch(Code::Jmp_rel8_64, next));
-        self.len
+        self.branch(Code::Jmp_rel8_64, 1, 0);
+        self.pos()
     }
 
     /// Makes a short jump go to the next instruction.
     pub fn close_short(&mut self, jump: u32) {
-        let distance = self.len - jump;
+        let distance = self.pos() - jump;
         debug_assert!(distance < 128, "short jump over {distance} bytes");
-        let mut code = self.encoder.take_buffer();
-        code[jump as usize - 1] = distance as u8;
-        self.encoder.set_buffer(code);
+        self.code[jump as usize - 1] = distance as u8;
     }
 
     /// `jcc` to an offset behind us, short where possible.
     pub fn jcc_back(&mut self, cond: Cond, target: u32) {
-        let near = self.len + 2 - target <= 128;
-        let code = if near {
-            JCC8[cond as usize]
+        if self.is_near(target) {
+            self.branch(JCC8[cond as usize], 1, target);
         } else {
-            JCC32[cond as usize]
-        };
-        self.emit(Instruction::with_branch(code, u64::from(target)));
+            self.branch(JCC32[cond as usize], 4, target);
+        }
     }
 
     /// `jmp` to an offset behind us, short where possible.
     pub fn jmp_back(&mut self, target: u32) {
-        let near = self.len + 2 - target <= 128;
-        let code = if near {
-            Code::Jmp_rel8_64
+        if self.is_near(target) {
+            self.branch(Code::Jmp_rel8_64, 1, target);
         } else {
-            Code::Jmp_rel32_64
-        };
-        self.emit(Instruction::with_branch(code, u64::from(target)));
+            self.branch(Code::Jmp_rel32_64, 4, target);
+        }
+    }
+
+    /// Whether a short jump reaches back to `target`.
+    fn is_near(&self, target: u32) -> bool {
+        self.pos() + 2 - target <= 128
     }
 
     /// `jcc` with a 32-bit displacement that the caller fills in; returns the offset after it.
     pub fn jcc_open(&mut self, cond: Cond) -> u32 {
-        let here = u64::from(self.len);
-        self.emit(Instruction::with_branch(JCC32[cond as usize], here));
-        self.len
+        self.branch(JCC32[cond as usize], 4, self.pos());
+        self.pos()
     }
 
     /// `jmp` with a 32-bit displacement that the caller fills in; returns the offset after it.
     pub fn jmp_open(&mut self) -> u32 {
-        let here = u64::from(self.len);
-        self.emit(Instruction::with_branch(Code::Jmp_rel32_64, here));
-        self.len
+        self.branch(Code::Jmp_rel32_64, 4, self.pos());
+        self.pos()
     }
 
     /// Pads with `nop`s to a multiple of `align` (a power of two, at most 64).
     pub fn align(&mut self, align: u32) {
-        let mut missing = self.len.next_multiple_of(align) - self.len;
-        let mut code = self.encoder.take_buffer();
+        let mut missing = self.pos().next_multiple_of(align) - self.pos();
         while missing > 0 {
             let n = missing.min(NOPS.len() as u32);
-            code.extend_from_slice(NOPS[n as usize - 1]);
-            self.len += n;
+            self.code.extend_from_slice(NOPS[n as usize - 1]);
             missing -= n;
         }
-        self.encoder.set_buffer(code);
     }
 }
 

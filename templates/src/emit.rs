@@ -340,7 +340,8 @@ impl<'a> Emitter<'a> {
         }
     }
 
-    /// Ends the definition: emits cold paths and returns the code.
+    /// Ends the definition: emits cold paths and returns the code. Once its other parts are taken
+    /// as well, the next definition can be emitted.
     pub fn finish(&mut self) -> Vec<u8> {
         for cold in std::mem::take(&mut self.cold) {
             self.asm.bind(cold.label);

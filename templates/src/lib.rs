@@ -16,6 +16,7 @@ pub mod asm;
 pub mod block;
 mod borrow;
 pub mod emit;
+mod encode;
 mod flow;
 mod memory;
 mod muldiv;

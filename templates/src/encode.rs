@@ -1,0 +1,219 @@
+//! Encodings from iced-x86, each asked for once.
+//!
+//! A translation uses few encodings (a code with its registers and the sizes of its constants),
+//! each of them many thousand times. iced-x86 assembles an encoding the first time; after that its
+//! bytes are copied and the constants filled in, which takes a tenth of the time.
+
+use crate::asm::{Gpr, Mem};
+use iced_x86::{Code, Encoder, IcedError, Instruction, Register};
+
+/// An operand as templates have them.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Operand {
+    Reg(Register),
+    Mem(Mem),
+    Imm(i64),
+}
+
+impl From<Register> for Operand {
+    #[inline]
+    fn from(r: Register) -> Operand {
+        Operand::Reg(r)
+    }
+}
+impl From<Mem> for Operand {
+    #[inline]
+    fn from(m: Mem) -> Operand {
+        Operand::Mem(m)
+    }
+}
+impl From<i64> for Operand {
+    #[inline]
+    fn from(v: i64) -> Operand {
+        Operand::Imm(v)
+    }
+}
+impl From<u32> for Operand {
+    #[inline]
+    fn from(v: u32) -> Operand {
+        Operand::Imm(i64::from(v))
+    }
+}
+impl From<i32> for Operand {
+    #[inline]
+    fn from(v: i32) -> Operand {
+        Operand::Imm(i64::from(v))
+    }
+}
+
+/// Longest host instruction, rounded up to what is copied at once.
+const BYTES: usize = 16;
+
+/// log2 of the number of encodings remembered.
+const TABLE_BITS: u32 = 11;
+
+/// The bytes of an encoding, with holes for its constants.
+#[derive(Clone, Copy)]
+struct Entry {
+    /// Code, registers, shape of the memory operand; 0: none.
+    key: u64,
+    bytes: [u8; BYTES],
+    len: u8,
+    /// Offset and length of the displacement; length 0: it is fixed.
+    disp: (u8, u8),
+    /// Offset and length of the immediate.
+    imm: (u8, u8),
+}
+
+/// iced-x86's encoder and what it has encoded already.
+pub(crate) struct Encodings {
+    encoder: Encoder,
+    table: Box<[Entry]>,
+}
+
+impl Encodings {
+    pub fn new() -> Encodings {
+        let empty = Entry {
+            key: 0,
+            bytes: [0; BYTES],
+            len: 0,
+            disp: (0, 0),
+            imm: (0, 0),
+        };
+        Encodings {
+            encoder: Encoder::new(64),
+            table: vec![empty; 1 << TABLE_BITS].into(),
+        }
+    }
+
+    /// Appends an instruction.
+    #[inline]
+    pub fn append<const N: usize>(
+        &mut self,
+        out: &mut Vec<u8>,
+        code: Code,
+        operands: [Operand; N],
+    ) {
+        // Code 13 bits, three registers of 8, a memory operand of 16: 53 bits. Where immediates
+        // stand, and how long they are, follows from the code.
+        let mut key = code as u64 + 1;
+        let mut registers = 13;
+        let (mut disp, mut imm) = (0, 0);
+        for operand in operands {
+            match operand {
+                Operand::Reg(r) => {
+                    key |= (r as u64) << registers;
+                    registers += 8;
+                }
+                Operand::Mem(m) => {
+                    key |= shape(m) << 37;
+                    disp = m.disp;
+                }
+                Operand::Imm(v) => imm = v,
+            }
+        }
+        let slot = (key.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (64 - TABLE_BITS)) as usize;
+        let mut entry = self.table[slot];
+        if entry.key != key {
+            entry = self.encode(key, code, &operands);
+            self.table[slot] = entry;
+        }
+        let at = out.len();
+        out.extend_from_slice(&entry.bytes);
+        fill(out, at, entry.disp, i64::from(disp));
+        fill(out, at, entry.imm, imm);
+        out.truncate(at + usize::from(entry.len));
+    }
+
+    #[cold]
+    fn encode(&mut self, key: u64, code: Code, operands: &[Operand]) -> Entry {
+        // Operand types rule out every error that iced-x86 can report here.
+        let encoded = instruction(code, operands).and_then(|i| {
+            // A branch gets its displacement afterwards.
+            self.encoder.encode(&i, 0)
+        });
+        if let Err(e) = encoded {
+            unreachable!("template with an encoding that does not exist: {e}");
+        }
+        let found = self.encoder.take_buffer();
+        let offsets = self.encoder.get_constant_offsets();
+        let mut bytes = [0; BYTES];
+        bytes[..found.len()].copy_from_slice(&found);
+        let part = |has: bool, offset: usize, size: usize| {
+            if has {
+                (offset as u8, size as u8)
+            } else {
+                (0, 0)
+            }
+        };
+        Entry {
+            key,
+            bytes,
+            len: found.len() as u8,
+            disp: part(
+                offsets.has_displacement(),
+                offsets.displacement_offset(),
+                offsets.displacement_size(),
+            ),
+            imm: part(
+                offsets.has_immediate(),
+                offsets.immediate_offset(),
+                offsets.immediate_size(),
+            ),
+        }
+    }
+}
+
+/// What of a memory operand decides its encoding: 16 bits, not 0.
+#[inline]
+fn shape(m: Mem) -> u64 {
+    let register = |r: Option<Gpr>| r.map_or(0, |r| r as u64 + 1);
+    let scale = m.index.map_or(0, |(_, s)| u64::from(s.trailing_zeros()));
+    let disp = match m.disp {
+        0 => 1,
+        v if i8::try_from(v).is_ok() => 2,
+        _ => 3,
+    };
+    register(m.base)
+        | register(m.index.map(|(r, _)| r)) << 5
+        | scale << 10
+        | u64::from(m.narrow) << 12
+        | disp << 13
+}
+
+/// Writes a constant over its place in the last instruction.
+#[inline]
+fn fill(out: &mut [u8], at: usize, (offset, len): (u8, u8), value: i64) {
+    let at = at + usize::from(offset);
+    let bytes = value.to_le_bytes();
+    match len {
+        0 => {}
+        1 => out[at] = bytes[0],
+        2 => out[at..at + 2].copy_from_slice(&bytes[..2]),
+        4 => out[at..at + 4].copy_from_slice(&bytes[..4]),
+        _ => out[at..at + 8].copy_from_slice(&bytes),
+    }
+}
+
+fn instruction(code: Code, operands: &[Operand]) -> Result<Instruction, IcedError> {
+    use Operand::{Imm, Mem as M, Reg};
+    type I = Instruction;
+    match *operands {
+        [] => Ok(I::with(code)),
+        [Reg(a)] => I::with1(code, a),
+        [M(m)] => I::with1(code, m.operand()),
+        // Only branches have a constant alone.
+        [Imm(_)] => I::with_branch(code, 0),
+        [Reg(a), Reg(b)] => I::with2(code, a, b),
+        [Reg(a), M(m)] => I::with2(code, a, m.operand()),
+        [M(m), Reg(a)] => I::with2(code, m.operand(), a),
+        [Reg(a), Imm(v)] => I::with2(code, a, v),
+        [M(m), Imm(v)] => I::with2(code, m.operand(), v as i32),
+        [Reg(a), Reg(b), Reg(c)] => I::with3(code, a, b, c),
+        [Reg(a), Reg(b), M(m)] => I::with3(code, a, b, m.operand()),
+        [Reg(a), M(m), Reg(b)] => I::with3(code, a, m.operand(), b),
+        [Reg(a), Reg(b), Imm(v)] => I::with3(code, a, b, v as i32),
+        [Reg(a), M(m), Imm(v)] => I::with3(code, a, m.operand(), v as i32),
+        _ => unreachable!("no template has these operands: {operands:?}"),
+    }
+}
