@@ -36,11 +36,13 @@ pub fn form(text: &Text, leaders: Leaders) -> Vec<Block> {
         heads,
     };
     let mut blocks = Vec::new();
+    let mut steps = Vec::with_capacity(MAX_STEPS);
     for index in 0..text.instructions.len() {
         if former.leaders.contains(index) {
-            let block = former.block(index);
-            if !block.is_empty() {
-                blocks.push(block);
+            steps.clear();
+            former.block(index, &mut steps);
+            if !steps.is_empty() {
+                blocks.push(steps.as_slice().to_vec());
             }
         }
     }
@@ -79,8 +81,8 @@ struct Former<'a> {
 }
 
 impl Former<'_> {
-    fn block(&mut self, start: usize) -> Block {
-        let mut steps: Block = Vec::new();
+    /// Forms the block that starts at an index, in an empty vector.
+    fn block(&mut self, start: usize, steps: &mut Block) {
         let mut index = start;
         let mut repeated = 0;
         while let Some(step) = self.step(index) {
@@ -130,7 +132,7 @@ impl Former<'_> {
             }
             if inst.flow() == Flow::Branch {
                 if step.target() <= step.pc {
-                    self.unroll(&mut steps, step);
+                    self.unroll(steps, step);
                     break;
                 }
             } else if ends_block(&inst) {
@@ -138,7 +140,6 @@ impl Former<'_> {
             }
             index += 1;
         }
-        steps
     }
 
     /// The step at an index. Bytes that the sweep did not take for an instruction end a block and

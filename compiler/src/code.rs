@@ -99,6 +99,8 @@ pub fn decode_text(elf: &Elf) -> Result<(Text, u64), Error> {
             .iter()
             .peekable();
         let mut index = vec![NONE; ((range.end - range.start) / 2) as usize];
+        // Room for compressed instructions only; what is not needed is never touched.
+        text.instructions.reserve(index.len());
         let mut pc = start;
         while pc + 2 <= range.end {
             while symbols.next_if(|s| s.addr <= pc).is_some() {}

@@ -22,11 +22,15 @@ pub fn registers(text: &Text, starts: &[u64]) -> Vec<u8> {
     let depths = loop_depths(text);
     let calls = call_counts(text, &depths, starts);
     let mut uses = [0u64; 32];
+    let mut function = 0;
     for (i, instruction) in text.instructions.iter().enumerate() {
         let Some(inst) = instruction.inst else {
             continue;
         };
-        let times = calls[function_of(starts, u64::from(instruction.pc))];
+        while starts.get(function).is_some_and(|s| *s <= u64::from(instruction.pc)) {
+            function += 1;
+        }
+        let times = calls[function];
         let weight = (weight(depths[i]) * times).min(MAX_CALLS * LOOP_FACTOR);
         add(&mut uses, &inst, weight);
     }

@@ -55,15 +55,17 @@ pub struct Value {
     pub exit_after_last_use: bool,
 }
 
-/// [`Value`] of every step, and of every register at the start of the block, by one backward pass.
-pub fn values(steps: &[Step]) -> (Vec<Value>, [Value; 32]) {
+/// [`Value`] of every step (into `out`), and of every register at the start of the block, by one
+/// backward pass.
+pub fn values(steps: &[Step], out: &mut Vec<Value>) -> [Value; 32] {
     let mut state = [Value {
         uses: 0,
         killed: false,
         exit_after_last_use: true,
     }; 32];
-    let mut out = vec![Value::default(); steps.len()];
-    for (i, (step, value)) in steps.iter().zip(&mut out).enumerate().rev() {
+    out.clear();
+    out.resize(steps.len(), Value::default());
+    for (i, (step, value)) in steps.iter().zip(out).enumerate().rev() {
         if step.has_side_exit() {
             for s in &mut state {
                 // Exits before the last use do not count: `uses` is not 0 then.
@@ -91,7 +93,7 @@ pub fn values(steps: &[Step]) -> (Vec<Value>, [Value; 32]) {
             s.uses = s.uses.saturating_add(1);
         }
     }
-    (out, state)
+    state
 }
 
 /// Whether an instruction may be made conditional instead of being branched over: it is cheap.

@@ -77,7 +77,7 @@ impl Loans {
                 .iter()
                 .any(|s| s.inst.is_some_and(|i| wanted(i.writes())))
         {
-            self.dead.extend(dead(steps));
+            dead(steps, &mut self.dead);
         }
     }
 
@@ -111,9 +111,9 @@ impl Loans {
 }
 
 /// [`Dead`] after every step; of a branch that may leave the block, before it.
-fn dead(steps: &[Step]) -> Vec<Dead> {
+fn dead(steps: &[Step], out: &mut Vec<Dead>) {
     let mut now: Dead = [0; 32];
-    let mut out = vec![[0; 32]; steps.len()];
+    out.resize(steps.len(), [0; 32]);
     for (i, step) in steps.iter().enumerate().rev() {
         out[i] = now;
         if step.has_side_exit() {
@@ -134,7 +134,6 @@ fn dead(steps: &[Step]) -> Vec<Dead> {
             now[r as usize & 31] = 0;
         }
     }
-    out
 }
 
 impl Emitter<'_> {

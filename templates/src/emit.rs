@@ -283,8 +283,7 @@ impl<'a> Emitter<'a> {
         let block = self.asm.pos();
         self.enter_region(self.region_of(first.pc).unwrap_or(0));
         let fallthrough = fallthrough.filter(|pc| self.region_of(*pc) == Some(self.region));
-        let (values, initial) = values(steps);
-        self.values = values;
+        let initial = values(steps, &mut self.values);
         self.loans.start(steps, &self.place);
         self.steps = steps.len() as u32;
         self.log = 0;
