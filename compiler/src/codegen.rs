@@ -20,6 +20,9 @@ const MAX_DEFINITIONS: usize = 16_000;
 /// Guest bytes between two ranges of text beyond which the jump table does not span both.
 const MAX_GAP: u64 = 4 << 20;
 
+/// A thread emits at least this many guest instructions (about 10 ms).
+const STEPS_PER_THREAD: usize = 50_000;
+
 /// The addresses that the jump table covers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Table {
@@ -127,28 +130,32 @@ pub fn generate(elf: &Elf, text: &Text, blocks: &[Block], order: &[u8], options:
         }
     }
     let target_of = |pc: u64| text.at(pc).and_then(|i| starts[i]);
-    let mut definitions = Vec::new();
-    let mut emitter = Emitter::new(&config, &target_of, options.listing);
-    for (name, range) in functions(elf, blocks) {
-        let members = &blocks[range];
-        for (i, block) in members.iter().enumerate() {
-            let next = members.get(i + 1).and_then(|b| b.first()).map(|s| s.pc);
-            emitter.block(block, next);
-        }
-        let code = emitter.finish();
-        definitions.push(Definition {
-            name,
-            code,
-            jumps: std::mem::take(&mut emitter.jumps),
-            sites: std::mem::take(&mut emitter.sites),
-            blocks: std::mem::take(&mut emitter.blocks),
-            marks: emitter
-                .marks
-                .as_mut()
-                .map(std::mem::take)
-                .unwrap_or_default(),
-        });
-    }
+    let functions = functions(elf, blocks);
+    let emit = |functions: &[(String, Range<usize>)]| -> Vec<Definition> {
+        let mut emitter = Emitter::new(&config, &target_of, options.listing);
+        functions
+            .iter()
+            .map(|(name, range)| definition(&mut emitter, name, &blocks[range.clone()]))
+            .collect()
+    };
+    // Definitions depend on nothing but their blocks, so they can be emitted side by side.
+    let shares = shares(&functions, blocks);
+    let mut definitions: Vec<Definition> = match shares.as_slice() {
+        [] | [_] => emit(&functions),
+        _ => std::thread::scope(|scope| {
+            let threads: Vec<_> = shares
+                .iter()
+                .map(|share| scope.spawn(|| emit(&functions[share.clone()])))
+                .collect();
+            threads
+                .into_iter()
+                .flat_map(|thread| match thread.join() {
+                    Ok(definitions) => definitions,
+                    Err(panic) => std::panic::resume_unwind(panic),
+                })
+                .collect()
+        }),
+    };
     // Definitions, and blocks within them, ascend by guest pc.
     let mut index = Vec::with_capacity(blocks.len());
     for (d, definition) in definitions.iter().enumerate() {
@@ -186,6 +193,45 @@ pub fn generate(elf: &Elf, text: &Text, blocks: &[Block], order: &[u8], options:
         table,
         emitted,
     }
+}
+
+/// Emits the blocks of a definition.
+fn definition(emitter: &mut Emitter<'_>, name: &str, blocks: &[Block]) -> Definition {
+    for (i, block) in blocks.iter().enumerate() {
+        let next = blocks.get(i + 1).and_then(|b| b.first()).map(|s| s.pc);
+        emitter.block(block, next);
+    }
+    let code = emitter.finish();
+    let marks = emitter.marks.as_mut().map(std::mem::take);
+    Definition {
+        name: name.to_owned(),
+        code,
+        jumps: std::mem::take(&mut emitter.jumps),
+        sites: std::mem::take(&mut emitter.sites),
+        blocks: std::mem::take(&mut emitter.blocks),
+        marks: marks.unwrap_or_default(),
+    }
+}
+
+/// Cuts the functions into a share of about the same work for each thread.
+fn shares(functions: &[(String, Range<usize>)], blocks: &[Block]) -> Vec<Range<usize>> {
+    let steps = |range: &Range<usize>| blocks[range.clone()].iter().map(Vec::len).sum::<usize>();
+    let total: usize = functions.iter().map(|(_, range)| steps(range)).sum();
+    let threads = std::thread::available_parallelism().map_or(1, |n| n.get());
+    let threads = threads.min(total / STEPS_PER_THREAD).max(1);
+    let mut shares = Vec::with_capacity(threads);
+    let (mut first, mut done) = (0, 0);
+    for (i, (_, range)) in functions.iter().enumerate() {
+        done += steps(range);
+        if done * threads >= total * (shares.len() + 1) {
+            shares.push(first..i + 1);
+            first = i + 1;
+        }
+    }
+    if first < functions.len() {
+        shares.push(first..functions.len());
+    }
+    shares
 }
 
 /// The jump table covers the largest cluster of text.

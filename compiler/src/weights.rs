@@ -27,7 +27,10 @@ pub fn registers(text: &Text, starts: &[u64]) -> Vec<u8> {
         let Some(inst) = instruction.inst else {
             continue;
         };
-        while starts.get(function).is_some_and(|s| *s <= u64::from(instruction.pc)) {
+        while starts
+            .get(function)
+            .is_some_and(|s| *s <= u64::from(instruction.pc))
+        {
             function += 1;
         }
         let times = calls[function];

@@ -525,7 +525,10 @@ impl Asm {
 
     /// `test a, b`
     pub fn test(&mut self, size: Size, a: Gpr, b: Gpr) {
-        self.emit(sized!(size, Test_rm32_r32, Test_rm64_r64), [a.of(size).into(), b.of(size).into()]);
+        self.emit(
+            sized!(size, Test_rm32_r32, Test_rm64_r64),
+            [a.of(size).into(), b.of(size).into()],
+        );
     }
 
     /// `test dst, imm`
@@ -577,8 +580,14 @@ impl Asm {
     /// `mov [mem], imm` at any width; 64 bits: sign-extended
     pub fn store_imm(&mut self, size: Size, mem: Mem, imm: i32) {
         match size {
-            Size::B => self.emit(Code::Mov_rm8_imm8, [mem.into(), i32::from(imm as i8).into()]),
-            Size::H => self.emit(Code::Mov_rm16_imm16, [mem.into(), i32::from(imm as i16).into()]),
+            Size::B => self.emit(
+                Code::Mov_rm8_imm8,
+                [mem.into(), i32::from(imm as i8).into()],
+            ),
+            Size::H => self.emit(
+                Code::Mov_rm16_imm16,
+                [mem.into(), i32::from(imm as i16).into()],
+            ),
             Size::D => self.emit(Code::Mov_rm32_imm32, [mem.into(), imm.into()]),
             Size::Q => self.emit(Code::Mov_rm64_imm32, [mem.into(), imm.into()]),
         }
@@ -609,7 +618,10 @@ impl Asm {
 
     /// `lea dst, mem` (32 or 64 bits of result)
     pub fn lea(&mut self, size: Size, dst: Gpr, mem: Mem) {
-        self.emit(sized!(size, Lea_r32_m, Lea_r64_m), [dst.of(size).into(), mem.into()]);
+        self.emit(
+            sized!(size, Lea_r32_m, Lea_r64_m),
+            [dst.of(size).into(), mem.into()],
+        );
     }
 
     /// Shift by a constant, in place.
@@ -628,7 +640,10 @@ impl Asm {
         let code = sized!(size, VEX_Rorx_r32_rm32_imm8, VEX_Rorx_r64_rm64_imm8);
         let amount = u32::from(amount);
         match src.into() {
-            Rm::R(r) => self.emit(code, [dst.of(size).into(), r.of(size).into(), amount.into()]),
+            Rm::R(r) => self.emit(
+                code,
+                [dst.of(size).into(), r.of(size).into(), amount.into()],
+            ),
             Rm::M(m) => self.emit(code, [dst.of(size).into(), m.into(), amount.into()]),
         }
     }
@@ -642,7 +657,14 @@ impl Asm {
             Shift::Ror => unreachable!("x86 has no three-operand rotate by a register"),
         };
         match src.into() {
-            Rm::R(r) => self.emit(code, [dst.of(size).into(), r.of(size).into(), count.of(size).into()]),
+            Rm::R(r) => self.emit(
+                code,
+                [
+                    dst.of(size).into(),
+                    r.of(size).into(),
+                    count.of(size).into(),
+                ],
+            ),
             Rm::M(m) => self.emit(code, [dst.of(size).into(), m.into(), count.of(size).into()]),
         }
     }
@@ -651,7 +673,10 @@ impl Asm {
     pub fn andn(&mut self, size: Size, dst: Gpr, not: Gpr, src: impl Into<Rm>) {
         let code = sized!(size, VEX_Andn_r32_r32_rm32, VEX_Andn_r64_r64_rm64);
         match src.into() {
-            Rm::R(r) => self.emit(code, [dst.of(size).into(), not.of(size).into(), r.of(size).into()]),
+            Rm::R(r) => self.emit(
+                code,
+                [dst.of(size).into(), not.of(size).into(), r.of(size).into()],
+            ),
             Rm::M(m) => self.emit(code, [dst.of(size).into(), not.of(size).into(), m.into()]),
         }
     }

@@ -52,17 +52,43 @@ const BYTES: usize = 16;
 /// log2 of the number of encodings remembered.
 const TABLE_BITS: u32 = 11;
 
-/// The bytes of an encoding, with holes for its constants.
+/// Where a constant stands in an encoding.
+#[derive(Clone, Copy, Default)]
+struct Hole {
+    /// Bits of the constant that are encoded; 0: it is fixed.
+    mask: u64,
+    /// Its first bit in the encoding.
+    shift: u8,
+}
+
+impl Hole {
+    fn new(there: bool, offset: usize, size: usize) -> Hole {
+        if !there || size == 0 {
+            return Hole::default();
+        }
+        Hole {
+            mask: u64::MAX >> (64 - 8 * size),
+            shift: 8 * offset as u8,
+        }
+    }
+
+    #[inline]
+    fn bits(self, value: i64) -> u128 {
+        u128::from(value as u64 & self.mask) << self.shift
+    }
+}
+
+/// An encoding with holes for its constants.
 #[derive(Clone, Copy)]
 struct Entry {
     /// Code, registers, shape of the memory operand; 0: none.
     key: u64,
-    bytes: [u8; BYTES],
+    /// The bytes, the first in the lowest bits; 0 where a constant goes.
+    bits: u128,
+    disp: Hole,
+    imm: Hole,
+    /// Bytes.
     len: u8,
-    /// Offset and length of the displacement; length 0: it is fixed.
-    disp: (u8, u8),
-    /// Offset and length of the immediate.
-    imm: (u8, u8),
 }
 
 /// iced-x86's encoder and what it has encoded already.
@@ -75,10 +101,10 @@ impl Encodings {
     pub fn new() -> Encodings {
         let empty = Entry {
             key: 0,
-            bytes: [0; BYTES],
+            bits: 0,
+            disp: Hole::default(),
+            imm: Hole::default(),
             len: 0,
-            disp: (0, 0),
-            imm: (0, 0),
         };
         Encodings {
             encoder: Encoder::new(64),
@@ -113,16 +139,14 @@ impl Encodings {
             }
         }
         let slot = (key.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (64 - TABLE_BITS)) as usize;
-        let mut entry = self.table[slot];
-        if entry.key != key {
-            entry = self.encode(key, code, &operands);
-            self.table[slot] = entry;
+        if self.table[slot].key != key {
+            self.table[slot] = self.encode(key, code, &operands);
         }
-        let at = out.len();
-        out.extend_from_slice(&entry.bytes);
-        fill(out, at, entry.disp, i64::from(disp));
-        fill(out, at, entry.imm, imm);
-        out.truncate(at + usize::from(entry.len));
+        let entry = &self.table[slot];
+        let bits = entry.bits | entry.disp.bits(i64::from(disp)) | entry.imm.bits(imm);
+        let end = out.len() + usize::from(entry.len);
+        out.extend_from_slice(&bits.to_le_bytes());
+        out.truncate(end);
     }
 
     #[cold]
@@ -139,27 +163,22 @@ impl Encodings {
         let offsets = self.encoder.get_constant_offsets();
         let mut bytes = [0; BYTES];
         bytes[..found.len()].copy_from_slice(&found);
-        let part = |has: bool, offset: usize, size: usize| {
-            if has {
-                (offset as u8, size as u8)
-            } else {
-                (0, 0)
-            }
-        };
+        let disp = Hole::new(
+            offsets.has_displacement(),
+            offsets.displacement_offset(),
+            offsets.displacement_size(),
+        );
+        let imm = Hole::new(
+            offsets.has_immediate(),
+            offsets.immediate_offset(),
+            offsets.immediate_size(),
+        );
         Entry {
             key,
-            bytes,
+            bits: u128::from_le_bytes(bytes) & !(disp.bits(-1) | imm.bits(-1)),
+            disp,
+            imm,
             len: found.len() as u8,
-            disp: part(
-                offsets.has_displacement(),
-                offsets.displacement_offset(),
-                offsets.displacement_size(),
-            ),
-            imm: part(
-                offsets.has_immediate(),
-                offsets.immediate_offset(),
-                offsets.immediate_size(),
-            ),
         }
     }
 }
@@ -179,20 +198,6 @@ fn shape(m: Mem) -> u64 {
         | scale << 10
         | u64::from(m.narrow) << 12
         | disp << 13
-}
-
-/// Writes a constant over its place in the last instruction.
-#[inline]
-fn fill(out: &mut [u8], at: usize, (offset, len): (u8, u8), value: i64) {
-    let at = at + usize::from(offset);
-    let bytes = value.to_le_bytes();
-    match len {
-        0 => {}
-        1 => out[at] = bytes[0],
-        2 => out[at..at + 2].copy_from_slice(&bytes[..2]),
-        4 => out[at..at + 4].copy_from_slice(&bytes[..4]),
-        _ => out[at..at + 8].copy_from_slice(&bytes),
-    }
 }
 
 fn instruction(code: Code, operands: &[Operand]) -> Result<Instruction, IcedError> {
