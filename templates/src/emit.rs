@@ -917,6 +917,8 @@ impl<'a> Emitter<'a> {
 
     /// The value of `rd` is the sign extension of the lower half of its home, a register.
     pub(crate) fn mark_dirty(&mut self, rd: u8) {
+        // Its value changed without any code: flags that tell of it are of the old one.
+        self.carry = None;
         self.dirty |= bit(rd);
         self.sext &= !bit(rd);
     }

@@ -167,3 +167,16 @@ fn register_of_half_a_product_is_lent() {
     let x = [(13, 7), (17, 5), (18, 3 << 62), (20, 9)];
     equal(&program(&insts, &x, &order));
 }
+
+/// The carry of a sum was taken for its comparison with an addend that had been sign-extended in
+/// between, for which no code is emitted.
+#[test]
+fn carry_of_an_addend_that_was_sign_extended_afterwards() {
+    let insts = [
+        op(Op::Add, 7, 23, 11, 0),
+        op(Op::Addiw, 11, 11, 0, 0),
+        op(Op::Sltu, 11, 7, 11, 0),
+    ];
+    equal(&program(&insts, &[(11, 0xfa0c_8a08)], &[7, 11, 23]));
+    equal(&program(&insts, &[(11, 0xfa0c_8a08)], &[7, 11]));
+}
