@@ -1,0 +1,97 @@
+//! What the simplifier of [`crate::term`], the models and the abstraction of [`crate::smt`] rely
+//! on, as questions to the solver in the functions' own terms: each must be unsatisfiable.
+
+/// Name and script, in SMT-LIB 2.
+pub struct Lemma {
+    /// What it says.
+    pub name: String,
+    /// Declarations and the negated claim.
+    pub script: String,
+}
+
+fn two(width: u32) -> String {
+    format!("(declare-const a (_ BitVec {width}))(declare-const b (_ BitVec {width}))")
+}
+
+fn lemma(name: String, variables: &str, claim: &str) -> Lemma {
+    Lemma {
+        name,
+        script: format!("{variables}(assert (not {claim}))\n"),
+    }
+}
+
+/// All of them.
+pub fn lemmas() -> Vec<Lemma> {
+    let mut out = Vec::new();
+    for width in [8, 16, 32, 64] {
+        // The host's "less" after a comparison: sign and overflow differ.
+        let top = width - 1;
+        let sign = |t: &str| format!("((_ extract {top} {top}) {t})");
+        let difference = "(bvsub a b)";
+        let overflow = format!("(bvand (bvxor a b) (bvxor a {difference}))");
+        out.push(lemma(
+            format!("sign xor overflow of a difference is less, {width} bits"),
+            &two(width),
+            &format!(
+                "(= (= (bvxor {} {}) #b1) (bvslt a b))",
+                sign(difference),
+                sign(&overflow)
+            ),
+        ));
+        for op in ["bvadd", "bvmul"] {
+            let low = width / 2;
+            let below = |t: &str| format!("((_ extract {} 0) {t})", low - 1);
+            out.push(lemma(
+                format!("lower half of {op}, {width} bits"),
+                &two(width),
+                &format!(
+                    "(= {} ({op} {} {}))",
+                    below(&format!("({op} a b)")),
+                    below("a"),
+                    below("b")
+                ),
+            ));
+        }
+        out.push(lemma(
+            format!("product with other operands first, {width} bits"),
+            &two(width),
+            "(= (bvmul a b) (bvmul b a))",
+        ));
+        out.push(lemma(
+            format!("quotient by -1, {width} bits"),
+            &two(width),
+            &format!("(= (bvsdiv a (bvnot (_ bv0 {width}))) (bvneg a))"),
+        ));
+        out.push(lemma(
+            format!("remainder by -1, {width} bits"),
+            &two(width),
+            &format!("(= (bvsrem a (bvnot (_ bv0 {width}))) (_ bv0 {width}))"),
+        ));
+    }
+    // The upper half of a signed times an unsigned factor. With p the product of both taken as
+    // unsigned, the signed one is p, or p - 2^64 b if a is negative; integers, any width will do.
+    out.push(lemma(
+        "upper half of a product of mixed signs".to_string(),
+        "(declare-const p Int)(declare-const b Int)",
+        "(= (div (- p (* 18446744073709551616 b)) 18446744073709551616)
+            (- (div p 18446744073709551616) b))",
+    ));
+    // The same on bits, where the solver can multiply.
+    for width in [4, 6, 8] {
+        let double = 2 * width;
+        let high = |t: &str| format!("((_ extract {} {width}) {t})", double - 1);
+        let zero = format!("(_ bv0 {width})");
+        let unsigned = format!("(bvmul ((_ zero_extend {width}) a) ((_ zero_extend {width}) b))");
+        let mixed = format!("(bvmul ((_ sign_extend {width}) a) ((_ zero_extend {width}) b))");
+        out.push(lemma(
+            format!("upper half of a product of mixed signs, {width} bits"),
+            &two(width),
+            &format!(
+                "(= {} (bvsub {} (ite (bvslt a {zero}) b {zero})))",
+                high(&mixed),
+                high(&unsigned)
+            ),
+        ));
+    }
+    out
+}

@@ -1,0 +1,272 @@
+//! Questions to the SMT solver: `z3` in a process of its own, SMT-LIB 2 by its standard input.
+//!
+//! Products and quotients of two unknowns are abstracted: each becomes an unknown of which only is
+//! known that equal operands give equal results, that products commute, and what dividing by -1
+//! gives ([`crate::lemmas`]). What holds of the abstraction holds of every function in its place,
+//! so of the real one; where an operand is constant the real one is used.
+
+use crate::term::{Kind, Pool, Term};
+use std::collections::HashMap;
+use std::fmt::Write as _;
+use std::io::{self, BufRead, BufReader, Write};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+
+/// Name of the program, unless `HARTLOG_Z3` names another.
+const PROGRAM: &str = "z3";
+
+/// Time that one question may take, in milliseconds, unless the caller says otherwise.
+pub const TIMEOUT: u32 = 60_000;
+
+/// How the solver is to go about it: as for a satisfiability problem of bits.
+const TACTIC: &str = "(then simplify propagate-values solve-eqs simplify bit-blast aig sat)";
+
+/// What the solver says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// No values of the variables satisfy all that was asserted.
+    Unsat,
+    /// These do: name, width, value.
+    Sat(Vec<(String, u8, u64)>),
+    /// Neither was found, within the time.
+    Unknown(String),
+}
+
+/// A running solver.
+pub struct Solver {
+    child: Child,
+    input: ChildStdin,
+    output: BufReader<ChildStdout>,
+    /// Questions answered.
+    pub questions: u64,
+}
+
+fn program() -> String {
+    std::env::var("HARTLOG_Z3").unwrap_or_else(|_| PROGRAM.to_string())
+}
+
+/// Whether there is a solver to be run.
+pub fn available() -> bool {
+    Command::new(program())
+        .arg("--version")
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status()
+        .is_ok_and(|s| s.success())
+}
+
+impl Solver {
+    /// Starts one that gives up a question after so many milliseconds.
+    ///
+    /// # Errors
+    /// If the program cannot be run.
+    pub fn new(timeout: u32) -> io::Result<Solver> {
+        let mut child = Command::new(program())
+            .args(["-in", "-smt2"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()?;
+        let missing = || io::Error::other("the solver has no standard input or output");
+        let input = child.stdin.take().ok_or_else(missing)?;
+        let output = BufReader::new(child.stdout.take().ok_or_else(missing)?);
+        let mut solver = Solver {
+            child,
+            input,
+            output,
+            questions: 0,
+        };
+        solver.send(&format!(
+            "(set-option :timeout {timeout})\n(set-option :produce-models true)\n"
+        ))?;
+        Ok(solver)
+    }
+
+    fn send(&mut self, text: &str) -> io::Result<()> {
+        self.input.write_all(text.as_bytes())
+    }
+
+    fn line(&mut self) -> io::Result<String> {
+        let mut line = String::new();
+        if self.output.read_line(&mut line)? == 0 {
+            return Err(io::Error::other("the solver has ended"));
+        }
+        Ok(line.trim().to_string())
+    }
+
+    /// Asks whether a script (declarations and assertions) is satisfiable.
+    ///
+    /// # Errors
+    /// If the solver has ended.
+    pub fn ask(&mut self, script: &str, tactic: Option<&str>) -> io::Result<Answer> {
+        self.questions += 1;
+        let check = match tactic {
+            Some(tactic) => format!("(check-sat-using {tactic})"),
+            None => "(check-sat)".to_string(),
+        };
+        self.send(&format!("(push)\n{script}{check}\n"))?;
+        self.input.flush()?;
+        let answer = match self.line()?.as_str() {
+            "unsat" => Answer::Unsat,
+            "sat" => Answer::Sat(Vec::new()),
+            other => Answer::Unknown(other.to_string()),
+        };
+        Ok(answer)
+    }
+
+    fn end(&mut self) -> io::Result<()> {
+        self.send("(pop)\n")
+    }
+
+    /// Asks whether a script without variables of interest is satisfiable, with the solver's own
+    /// way to go about it.
+    ///
+    /// # Errors
+    /// If the solver has ended.
+    pub fn decide(&mut self, script: &str) -> io::Result<Answer> {
+        let answer = self.ask(script, None)?;
+        self.end()?;
+        Ok(answer)
+    }
+
+    /// Asks whether all `facts` (one bit each) can hold at once.
+    ///
+    /// # Errors
+    /// If the solver has ended.
+    pub fn satisfiable(&mut self, pool: &Pool, facts: &[Term]) -> io::Result<Answer> {
+        let (script, variables) = script(pool, facts);
+        let mut answer = self.ask(&script, Some(TACTIC))?;
+        if let Answer::Sat(values) = &mut answer {
+            for (name, symbol, width) in variables {
+                self.send(&format!("(get-value ({symbol}))\n"))?;
+                self.input.flush()?;
+                let line = self.line()?;
+                values.push((name, width, value(&line)));
+            }
+        }
+        self.end()?;
+        Ok(answer)
+    }
+}
+
+impl Drop for Solver {
+    fn drop(&mut self) {
+        // Closing its input would end it as well, but not while it is busy.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// The number in `((name #x...))`.
+fn value(line: &str) -> u64 {
+    let digits = |prefix: &str, radix| {
+        let at = line.find(prefix)? + 2;
+        let text: String = line[at..]
+            .chars()
+            .take_while(|c| c.is_digit(radix))
+            .collect();
+        u64::from_str_radix(&text, radix).ok()
+    };
+    digits("#x", 16).or_else(|| digits("#b", 2)).unwrap_or(0)
+}
+
+/// Whether a term stands for any function of its operands.
+fn is_abstract(pool: &Pool, t: Term) -> bool {
+    let n = pool.node(t);
+    let constant = |i: usize| n.args().get(i).is_some_and(|a| pool.constant(*a).is_some());
+    match n.kind {
+        Kind::MulHighU | Kind::MulHighS => true,
+        Kind::Mul => !constant(0) && !constant(1),
+        Kind::DivU | Kind::RemU | Kind::DivS | Kind::RemS => !constant(1),
+        _ => false,
+    }
+}
+
+/// Declarations and assertions; the variables with their symbols and widths.
+fn script(pool: &Pool, facts: &[Term]) -> (String, Vec<(String, String, u8)>) {
+    let mut out = String::new();
+    let mut variables = Vec::new();
+    let mut functions: HashMap<(Kind, u8), Vec<Term>> = HashMap::new();
+    for t in pool.reachable(facts) {
+        let n = pool.node(t);
+        let w = n.width;
+        let symbol = format!("t{}", t.0);
+        let arg = |i: usize| format!("t{}", n.args()[i].0);
+        if is_abstract(pool, t) {
+            functions.entry((n.kind, w)).or_default().push(t);
+        }
+        if matches!(n.kind, Kind::Var(_)) || is_abstract(pool, t) {
+            if let Kind::Var(v) = n.kind {
+                variables.push((pool.name(v).to_string(), symbol.clone(), w));
+            }
+            let _ = writeln!(out, "(declare-const {symbol} (_ BitVec {w}))");
+            continue;
+        }
+        let binary = |name: &str| format!("({name} {} {})", arg(0), arg(1));
+        let truth = |name: &str| format!("(ite ({name} {} {}) #b1 #b0)", arg(0), arg(1));
+        let grown = |from: u8| w - from;
+        let body = match n.kind {
+            Kind::Const(c) => format!("(_ bv{c} {w})"),
+            Kind::Add => binary("bvadd"),
+            Kind::Neg => format!("(bvneg {})", arg(0)),
+            Kind::And => binary("bvand"),
+            Kind::Or => binary("bvor"),
+            Kind::Xor => binary("bvxor"),
+            Kind::Not => format!("(bvnot {})", arg(0)),
+            Kind::Mul => binary("bvmul"),
+            Kind::DivU => binary("bvudiv"),
+            Kind::RemU => binary("bvurem"),
+            Kind::DivS => binary("bvsdiv"),
+            Kind::RemS => binary("bvsrem"),
+            Kind::Shl => binary("bvshl"),
+            Kind::Shr => binary("bvlshr"),
+            Kind::Sar => binary("bvashr"),
+            Kind::Eq => truth("="),
+            Kind::LessU => truth("bvult"),
+            Kind::LessS => truth("bvslt"),
+            Kind::Ite => format!("(ite (= {} #b1) {} {})", arg(0), arg(1), arg(2)),
+            Kind::Extract(low) => format!("((_ extract {} {low}) {})", low + w - 1, arg(0)),
+            Kind::Concat => binary("concat"),
+            Kind::ZeroExtend => {
+                let by = grown(pool.width(n.args()[0]));
+                format!("((_ zero_extend {by}) {})", arg(0))
+            }
+            Kind::SignExtend => {
+                let by = grown(pool.width(n.args()[0]));
+                format!("((_ sign_extend {by}) {})", arg(0))
+            }
+            Kind::Var(_) | Kind::MulHighU | Kind::MulHighS => continue,
+        };
+        let _ = writeln!(out, "(define-fun {symbol} () (_ BitVec {w}) {body})");
+    }
+    for ((kind, width), same) in &functions {
+        for (i, x) in same.iter().enumerate() {
+            if let [a, b] = pool.node(*x).args() {
+                let by_minus_one = match kind {
+                    Kind::DivS => Some(format!("(bvneg t{})", a.0)),
+                    Kind::RemS => Some(format!("(_ bv0 {width})")),
+                    _ => None,
+                };
+                if let Some(result) = by_minus_one {
+                    let divides = format!("(= t{} (bvnot (_ bv0 {width})))", b.0);
+                    let _ = writeln!(out, "(assert (=> {divides} (= t{} {result})))", x.0);
+                }
+            }
+            for y in &same[..i] {
+                let (n, m) = (pool.node(*x), pool.node(*y));
+                let mut equal = |p: Term, q: Term, r: Term, s: Term| {
+                    let operands = format!("(and (= t{} t{}) (= t{} t{}))", p.0, q.0, r.0, s.0);
+                    let _ = writeln!(out, "(assert (=> {operands} (= t{} t{})))", x.0, y.0);
+                };
+                if let ([a, b], [c, d]) = (n.args(), m.args()) {
+                    equal(*a, *c, *b, *d);
+                    if matches!(n.kind, Kind::Mul | Kind::MulHighU | Kind::MulHighS) {
+                        equal(*a, *d, *b, *c);
+                    }
+                }
+            }
+        }
+    }
+    for fact in facts {
+        let _ = writeln!(out, "(assert (= t{} #b1))", fact.0);
+    }
+    (out, variables)
+}

@@ -1,0 +1,730 @@
+//! Bit-vector terms of 1 to 64 bits, shared: equal terms have equal numbers.
+//!
+//! Truth values are vectors of one bit. The constructors of [`Pool`] simplify; what they may do is
+//! held by a test that compares values before and after (`tests/semantics.rs`), and by lemmas that
+//! the solver proves at full width (`lemmas.rs`).
+
+use std::collections::HashMap;
+
+/// Number of a term in its [`Pool`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Term(pub(crate) u32);
+
+/// What a term is made of. All operands have the width of the result unless said otherwise.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[allow(missing_docs)]
+pub enum Kind {
+    /// A variable, by number.
+    Var(u32),
+    /// A value, without bits above the width.
+    Const(u64),
+    Add,
+    Neg,
+    And,
+    Or,
+    Xor,
+    Not,
+    Mul,
+    /// Upper half of the unsigned product.
+    MulHighU,
+    /// Upper half of the signed product.
+    MulHighS,
+    /// Unsigned quotient; all ones by zero.
+    DivU,
+    /// Unsigned remainder; the dividend by zero.
+    RemU,
+    /// Signed quotient, towards zero. By zero: 1 for a negative dividend, else -1 (SMT-LIB).
+    DivS,
+    /// Signed remainder, of the dividend's sign; the dividend by zero.
+    RemS,
+    /// Shifts by the second operand; amounts from the width up shift everything out.
+    Shl,
+    Shr,
+    Sar,
+    /// Comparisons: one bit.
+    Eq,
+    LessU,
+    LessS,
+    /// If the first operand (one bit) then the second else the third.
+    Ite,
+    /// Bits from the number given on, as many as the width.
+    Extract(u8),
+    /// The first operand above the second.
+    Concat,
+    /// Zeros above the operand.
+    ZeroExtend,
+    /// The sign above the operand.
+    SignExtend,
+}
+
+/// A term: kind, width and operands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Node {
+    /// What it is.
+    pub kind: Kind,
+    /// Bits, 1 to 64.
+    pub width: u8,
+    args: [Term; 3],
+    len: u8,
+}
+
+impl Node {
+    /// The operands.
+    pub fn args(&self) -> &[Term] {
+        &self.args[..self.len as usize]
+    }
+}
+
+/// The low bits of a mask.
+pub fn mask(width: u8) -> u64 {
+    u64::MAX >> (64 - u32::from(width))
+}
+
+fn signed(v: u64, width: u8) -> i64 {
+    let shift = 64 - u32::from(width);
+    (v << shift) as i64 >> shift
+}
+
+/// The value of a term from those of its operands (with their widths).
+pub fn apply(kind: Kind, width: u8, args: &[(u64, u8)]) -> u64 {
+    let value = |i: usize| args.get(i).map_or(0, |a| a.0);
+    let bits = |i: usize| args.get(i).map_or(1, |a| a.1);
+    let (a, b) = (value(0), value(1));
+    let (sa, sb) = (signed(a, bits(0)), signed(b, bits(1).max(1)));
+    let product = |x: i128, y: i128| (x.wrapping_mul(y) >> width) as u64;
+    let result = match kind {
+        Kind::Var(_) => 0,
+        Kind::Const(c) => c,
+        Kind::Add => a.wrapping_add(b),
+        Kind::Neg => a.wrapping_neg(),
+        Kind::And => a & b,
+        Kind::Or => a | b,
+        Kind::Xor => a ^ b,
+        Kind::Not => !a,
+        Kind::Mul => a.wrapping_mul(b),
+        Kind::MulHighU => ((u128::from(a) * u128::from(b)) >> width) as u64,
+        Kind::MulHighS => product(i128::from(sa), i128::from(sb)),
+        Kind::DivU => a.checked_div(b).unwrap_or(u64::MAX),
+        Kind::RemU => a.checked_rem(b).unwrap_or(a),
+        Kind::DivS if b == 0 => {
+            if sa < 0 {
+                1
+            } else {
+                u64::MAX
+            }
+        }
+        Kind::DivS => sa.wrapping_div(sb) as u64,
+        Kind::RemS if b == 0 => a,
+        Kind::RemS => sa.wrapping_rem(sb) as u64,
+        Kind::Shl if b >= u64::from(width) => 0,
+        Kind::Shl => a << b,
+        Kind::Shr if b >= u64::from(width) => 0,
+        Kind::Shr => a >> b,
+        Kind::Sar => (sa >> b.min(63)) as u64,
+        Kind::Eq => u64::from(a == b),
+        Kind::LessU => u64::from(a < b),
+        Kind::LessS => u64::from(sa < sb),
+        Kind::Ite => {
+            if a == 1 {
+                b
+            } else {
+                value(2)
+            }
+        }
+        Kind::Extract(low) => a >> low,
+        Kind::Concat => a << bits(1) | b,
+        Kind::ZeroExtend => a,
+        Kind::SignExtend => sa as u64,
+    };
+    result & mask(width)
+}
+
+/// All terms.
+#[derive(Default)]
+pub struct Pool {
+    nodes: Vec<Node>,
+    index: HashMap<Node, Term>,
+    names: Vec<String>,
+    variables: HashMap<(String, u8), Term>,
+}
+
+impl Pool {
+    /// An empty pool.
+    pub fn new() -> Pool {
+        Pool::default()
+    }
+
+    /// The node of a term.
+    pub fn node(&self, t: Term) -> Node {
+        self.nodes[t.0 as usize]
+    }
+
+    /// Its width in bits.
+    pub fn width(&self, t: Term) -> u8 {
+        self.node(t).width
+    }
+
+    /// Its value, if it is one.
+    pub fn constant(&self, t: Term) -> Option<u64> {
+        match self.node(t).kind {
+            Kind::Const(c) => Some(c),
+            _ => None,
+        }
+    }
+
+    /// Number of terms.
+    pub fn len(&self) -> usize {
+        self.nodes.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.nodes.is_empty()
+    }
+
+    /// Name of a variable, by its number.
+    pub fn name(&self, variable: u32) -> &str {
+        &self.names[variable as usize]
+    }
+
+    fn intern(&mut self, kind: Kind, width: u8, operands: &[Term]) -> Term {
+        let mut args = [Term(0); 3];
+        args[..operands.len()].copy_from_slice(operands);
+        let node = Node {
+            kind,
+            width,
+            args,
+            len: operands.len() as u8,
+        };
+        if let Some(t) = self.index.get(&node) {
+            return *t;
+        }
+        let t = Term(self.nodes.len() as u32);
+        self.nodes.push(node);
+        self.index.insert(node, t);
+        t
+    }
+
+    /// The variable of this name and width.
+    pub fn var(&mut self, name: &str, width: u8) -> Term {
+        let key = (name.to_string(), width);
+        if let Some(t) = self.variables.get(&key) {
+            return *t;
+        }
+        let number = self.names.len() as u32;
+        self.names.push(name.to_string());
+        let t = self.intern(Kind::Var(number), width, &[]);
+        self.variables.insert(key, t);
+        t
+    }
+
+    /// A value.
+    pub fn val(&mut self, value: u64, width: u8) -> Term {
+        self.intern(Kind::Const(value & mask(width)), width, &[])
+    }
+
+    /// A truth value.
+    pub fn bool(&mut self, value: bool) -> Term {
+        self.val(u64::from(value), 1)
+    }
+
+    /// Builds without simplification, but for values.
+    fn build(&mut self, kind: Kind, width: u8, args: &[Term]) -> Term {
+        let values: Option<Vec<(u64, u8)>> = args
+            .iter()
+            .map(|a| self.constant(*a).map(|c| (c, self.width(*a))))
+            .collect();
+        if let Some(values) = values {
+            return self.val(apply(kind, width, &values), width);
+        }
+        self.intern(kind, width, args)
+    }
+
+    fn commuted(&mut self, kind: Kind, a: Term, b: Term) -> Term {
+        // Constants go last, so that sums with constants are recognised.
+        let key = |p: &Pool, t: Term| (p.constant(t).is_some(), t);
+        let (a, b) = if key(self, a) <= key(self, b) {
+            (a, b)
+        } else {
+            (b, a)
+        };
+        let width = self.width(a);
+        self.build(kind, width, &[a, b])
+    }
+
+    /// a + b
+    pub fn add(&mut self, a: Term, b: Term) -> Term {
+        let width = self.width(a);
+        let (a, b) = if self.constant(a).is_some() {
+            (b, a)
+        } else {
+            (a, b)
+        };
+        if self.constant(b) == Some(0) {
+            return a;
+        }
+        let (na, nb) = (self.node(a), self.node(b));
+        if let Some(c) = self.constant(b)
+            && na.kind == Kind::Add
+            && let Some(d) = self.constant(na.args[1])
+        {
+            let sum = self.val(c.wrapping_add(d), width);
+            return self.add(na.args[0], sum);
+        }
+        // Constants float outwards: (x + c) + y = (x + y) + c.
+        for (x, y) in [(na, b), (nb, a)] {
+            if x.kind == Kind::Add
+                && self.constant(x.args[1]).is_some()
+                && self.constant(y).is_none()
+            {
+                let inner = self.add(x.args[0], y);
+                return self.add(inner, x.args[1]);
+            }
+        }
+        if na.kind == Kind::Neg && na.args[0] == b || nb.kind == Kind::Neg && nb.args[0] == a {
+            return self.val(0, width);
+        }
+        // (x + y) - y = x
+        for (x, y) in [(na, nb), (nb, na)] {
+            if x.kind == Kind::Add && y.kind == Kind::Neg {
+                if x.args[0] == y.args[0] {
+                    return x.args[1];
+                }
+                if x.args[1] == y.args[0] {
+                    return x.args[0];
+                }
+            }
+        }
+        self.commuted(Kind::Add, a, b)
+    }
+
+    /// a - b
+    pub fn sub(&mut self, a: Term, b: Term) -> Term {
+        let minus = self.neg(b);
+        self.add(a, minus)
+    }
+
+    /// -a
+    pub fn neg(&mut self, a: Term) -> Term {
+        let n = self.node(a);
+        match n.kind {
+            Kind::Neg => n.args[0],
+            // -(x + c) = -x + -c
+            Kind::Add if self.constant(n.args[1]).is_some() => {
+                let x = self.neg(n.args[0]);
+                let c = self.neg(n.args[1]);
+                self.add(x, c)
+            }
+            _ => self.build(Kind::Neg, n.width, &[a]),
+        }
+    }
+
+    /// a & b
+    pub fn and(&mut self, a: Term, b: Term) -> Term {
+        let width = self.width(a);
+        for (x, y) in [(a, b), (b, a)] {
+            match self.constant(x) {
+                Some(0) => return x,
+                Some(c) if c == mask(width) => return y,
+                _ => {}
+            }
+        }
+        if a == b {
+            return a;
+        }
+        self.commuted(Kind::And, a, b)
+    }
+
+    /// a | b
+    pub fn or(&mut self, a: Term, b: Term) -> Term {
+        let width = self.width(a);
+        for (x, y) in [(a, b), (b, a)] {
+            match self.constant(x) {
+                Some(0) => return y,
+                Some(c) if c == mask(width) => return x,
+                _ => {}
+            }
+        }
+        if a == b {
+            return a;
+        }
+        self.commuted(Kind::Or, a, b)
+    }
+
+    /// a ^ b
+    pub fn xor(&mut self, a: Term, b: Term) -> Term {
+        let width = self.width(a);
+        for (x, y) in [(a, b), (b, a)] {
+            match self.constant(x) {
+                Some(0) => return y,
+                Some(c) if c == mask(width) => return self.not(y),
+                _ => {}
+            }
+        }
+        if a == b {
+            return self.val(0, width);
+        }
+        self.commuted(Kind::Xor, a, b)
+    }
+
+    /// ~a
+    pub fn not(&mut self, a: Term) -> Term {
+        let n = self.node(a);
+        if n.kind == Kind::Not {
+            return n.args[0];
+        }
+        self.build(Kind::Not, n.width, &[a])
+    }
+
+    /// a * b
+    pub fn mul(&mut self, a: Term, b: Term) -> Term {
+        self.commuted(Kind::Mul, a, b)
+    }
+
+    /// Upper half of the product.
+    pub fn mul_high(&mut self, signed: bool, a: Term, b: Term) -> Term {
+        self.commuted(
+            if signed {
+                Kind::MulHighS
+            } else {
+                Kind::MulHighU
+            },
+            a,
+            b,
+        )
+    }
+
+    /// Quotient or remainder: [`Kind::DivU`] and so on.
+    pub fn divide(&mut self, kind: Kind, a: Term, b: Term) -> Term {
+        let width = self.width(a);
+        self.build(kind, width, &[a, b])
+    }
+
+    /// A shift: [`Kind::Shl`], [`Kind::Shr`] or [`Kind::Sar`].
+    pub fn shift(&mut self, kind: Kind, a: Term, amount: Term) -> Term {
+        if self.constant(amount) == Some(0) {
+            return a;
+        }
+        let width = self.width(a);
+        self.build(kind, width, &[a, amount])
+    }
+
+    /// A shift by a number.
+    pub fn shift_by(&mut self, kind: Kind, a: Term, amount: u64) -> Term {
+        let width = self.width(a);
+        let amount = self.val(amount, width);
+        self.shift(kind, a, amount)
+    }
+
+    /// a == b
+    pub fn eq(&mut self, a: Term, b: Term) -> Term {
+        if a == b {
+            return self.bool(true);
+        }
+        let (a, b) = if self.constant(a).is_some() || (self.constant(b).is_none() && b < a) {
+            (b, a)
+        } else {
+            (a, b)
+        };
+        let (n, width) = (self.node(a), self.width(a));
+        if let Some(c) = self.constant(b) {
+            if width == 1 {
+                return if c == 1 { a } else { self.not(a) };
+            }
+            match n.kind {
+                // x + y = 0 for y = -z, and x + d = c
+                Kind::Add if self.constant(n.args[1]).is_some() => {
+                    let rest = self.sub(b, n.args[1]);
+                    return self.eq(n.args[0], rest);
+                }
+                Kind::Add if c == 0 && self.node(n.args[1]).kind == Kind::Neg => {
+                    let y = self.node(n.args[1]).args[0];
+                    return self.eq(n.args[0], y);
+                }
+                Kind::Add if c == 0 && self.node(n.args[0]).kind == Kind::Neg => {
+                    let x = self.node(n.args[0]).args[0];
+                    return self.eq(x, n.args[1]);
+                }
+                Kind::ZeroExtend if c <= mask(self.width(n.args[0])) => {
+                    let inner = self.width(n.args[0]);
+                    let c = self.val(c, inner);
+                    return self.eq(n.args[0], c);
+                }
+                _ => {}
+            }
+        }
+        self.build(Kind::Eq, 1, &[a, b])
+    }
+
+    /// a < b, unsigned.
+    pub fn less_u(&mut self, a: Term, b: Term) -> Term {
+        if a == b {
+            return self.bool(false);
+        }
+        match self.constant(b) {
+            Some(0) => return self.bool(false),
+            Some(1) => {
+                let zero = self.val(0, self.width(a));
+                return self.eq(a, zero);
+            }
+            _ => {}
+        }
+        self.build(Kind::LessU, 1, &[a, b])
+    }
+
+    /// a < b, signed.
+    pub fn less_s(&mut self, a: Term, b: Term) -> Term {
+        if a == b {
+            return self.bool(false);
+        }
+        if self.constant(b) == Some(0) {
+            return self.sign(a);
+        }
+        self.build(Kind::LessS, 1, &[a, b])
+    }
+
+    /// if c then a else b
+    pub fn ite(&mut self, c: Term, a: Term, b: Term) -> Term {
+        match self.constant(c) {
+            Some(1) => return a,
+            Some(_) => return b,
+            None if a == b => return a,
+            None => {}
+        }
+        let n = self.node(c);
+        if n.kind == Kind::Not {
+            return self.ite(n.args[0], b, a);
+        }
+        let width = self.width(a);
+        if width == 1 && self.constant(a) == Some(1) && self.constant(b) == Some(0) {
+            return c;
+        }
+        self.build(Kind::Ite, width, &[c, a, b])
+    }
+
+    /// `width` bits of `a` from bit `low` on.
+    pub fn extract(&mut self, a: Term, low: u8, width: u8) -> Term {
+        let n = self.node(a);
+        if low == 0 && width == n.width {
+            return a;
+        }
+        let first = |p: &Pool| p.width(n.args[0]);
+        match n.kind {
+            Kind::Extract(l) => return self.extract(n.args[0], l + low, width),
+            Kind::Concat => {
+                let (high, below) = (n.args[0], n.args[1]);
+                let split = self.width(below);
+                if low >= split {
+                    return self.extract(high, low - split, width);
+                }
+                if low + width <= split {
+                    return self.extract(below, low, width);
+                }
+            }
+            Kind::ZeroExtend | Kind::SignExtend if low + width <= first(self) => {
+                return self.extract(n.args[0], low, width);
+            }
+            Kind::ZeroExtend if low >= first(self) => return self.val(0, width),
+            // From inside the operand up beyond it: an extension again.
+            Kind::ZeroExtend | Kind::SignExtend if low == 0 => {
+                return if n.kind == Kind::ZeroExtend {
+                    self.zero_extend(n.args[0], width)
+                } else {
+                    self.sign_extend(n.args[0], width)
+                };
+            }
+            // Lower bits of these depend on lower bits only (lemmas.rs).
+            Kind::Add | Kind::Mul if low == 0 => {
+                let x = self.extract(n.args[0], 0, width);
+                let y = self.extract(n.args[1], 0, width);
+                return if n.kind == Kind::Add {
+                    self.add(x, y)
+                } else {
+                    self.mul(x, y)
+                };
+            }
+            Kind::Neg if low == 0 => {
+                let x = self.extract(n.args[0], 0, width);
+                return self.neg(x);
+            }
+            Kind::And | Kind::Or | Kind::Xor => {
+                let x = self.extract(n.args[0], low, width);
+                let y = self.extract(n.args[1], low, width);
+                return match n.kind {
+                    Kind::And => self.and(x, y),
+                    Kind::Or => self.or(x, y),
+                    _ => self.xor(x, y),
+                };
+            }
+            Kind::Not => {
+                let x = self.extract(n.args[0], low, width);
+                return self.not(x);
+            }
+            Kind::Ite => {
+                let x = self.extract(n.args[1], low, width);
+                let y = self.extract(n.args[2], low, width);
+                return self.ite(n.args[0], x, y);
+            }
+            _ => {}
+        }
+        self.build(Kind::Extract(low), width, &[a])
+    }
+
+    /// The low `width` bits.
+    pub fn low(&mut self, a: Term, width: u8) -> Term {
+        self.extract(a, 0, width)
+    }
+
+    /// The top bit.
+    pub fn sign(&mut self, a: Term) -> Term {
+        let width = self.width(a);
+        self.extract(a, width - 1, 1)
+    }
+
+    /// `high` above `low`.
+    pub fn concat(&mut self, high: Term, low: Term) -> Term {
+        let width = self.width(high) + self.width(low);
+        if self.constant(high) == Some(0) {
+            return self.zero_extend(low, width);
+        }
+        let (h, l) = (self.node(high), self.node(low));
+        if let (Kind::Extract(x), Kind::Extract(y)) = (h.kind, l.kind)
+            && h.args[0] == l.args[0]
+            && x == y + l.width
+        {
+            return self.extract(h.args[0], y, width);
+        }
+        // The upper part of what the lower part is the rest of.
+        if let Kind::Extract(x) = h.kind
+            && x == l.width
+            && self.low(h.args[0], l.width) == low
+        {
+            return self.low(h.args[0], width);
+        }
+        self.build(Kind::Concat, width, &[high, low])
+    }
+
+    /// Zeros above, up to `width` bits.
+    pub fn zero_extend(&mut self, a: Term, width: u8) -> Term {
+        let n = self.node(a);
+        if n.width == width {
+            return a;
+        }
+        if n.kind == Kind::ZeroExtend {
+            return self.zero_extend(n.args[0], width);
+        }
+        self.build(Kind::ZeroExtend, width, &[a])
+    }
+
+    /// The sign above, up to `width` bits.
+    pub fn sign_extend(&mut self, a: Term, width: u8) -> Term {
+        let n = self.node(a);
+        if n.width == width {
+            return a;
+        }
+        match n.kind {
+            Kind::SignExtend => self.sign_extend(n.args[0], width),
+            Kind::ZeroExtend => self.zero_extend(n.args[0], width),
+            _ => self.build(Kind::SignExtend, width, &[a]),
+        }
+    }
+
+    /// Every simplifying constructor by its kind, for tests.
+    pub fn make(&mut self, kind: Kind, width: u8, args: &[Term]) -> Term {
+        match (kind, args) {
+            (Kind::Add, [a, b]) => self.add(*a, *b),
+            (Kind::Neg, [a]) => self.neg(*a),
+            (Kind::And, [a, b]) => self.and(*a, *b),
+            (Kind::Or, [a, b]) => self.or(*a, *b),
+            (Kind::Xor, [a, b]) => self.xor(*a, *b),
+            (Kind::Not, [a]) => self.not(*a),
+            (Kind::Mul, [a, b]) => self.mul(*a, *b),
+            (Kind::MulHighU | Kind::MulHighS, [a, b]) => {
+                self.mul_high(kind == Kind::MulHighS, *a, *b)
+            }
+            (Kind::DivU | Kind::RemU | Kind::DivS | Kind::RemS, [a, b]) => {
+                self.divide(kind, *a, *b)
+            }
+            (Kind::Shl | Kind::Shr | Kind::Sar, [a, b]) => self.shift(kind, *a, *b),
+            (Kind::Eq, [a, b]) => self.eq(*a, *b),
+            (Kind::LessU, [a, b]) => self.less_u(*a, *b),
+            (Kind::LessS, [a, b]) => self.less_s(*a, *b),
+            (Kind::Ite, [c, a, b]) => self.ite(*c, *a, *b),
+            (Kind::Extract(low), [a]) => self.extract(*a, low, width),
+            (Kind::Concat, [a, b]) => self.concat(*a, *b),
+            (Kind::ZeroExtend, [a]) => self.zero_extend(*a, width),
+            (Kind::SignExtend, [a]) => self.sign_extend(*a, width),
+            _ => self.build(kind, width, args),
+        }
+    }
+
+    /// The terms below `roots`, operands first.
+    pub fn reachable(&self, roots: &[Term]) -> Vec<Term> {
+        let mut seen = std::collections::HashSet::new();
+        let mut out = Vec::new();
+        let mut stack: Vec<(Term, bool)> = roots.iter().map(|r| (*r, false)).collect();
+        while let Some((t, done)) = stack.pop() {
+            if done {
+                out.push(t);
+            } else if seen.insert(t) {
+                stack.push((t, true));
+                stack.extend(self.node(t).args().iter().map(|a| (*a, false)));
+            }
+        }
+        out
+    }
+
+    /// Names and widths of the variables below `roots`.
+    pub fn variables(&self, roots: &[Term]) -> Vec<(String, u8)> {
+        self.reachable(roots)
+            .into_iter()
+            .filter_map(|t| match self.node(t).kind {
+                Kind::Var(v) => Some((self.name(v).to_string(), self.width(t))),
+                _ => None,
+            })
+            .collect()
+    }
+
+    /// Values of terms, with `variable` giving those of the variables (by name and width).
+    pub fn evaluate(&self, roots: &[Term], variable: &dyn Fn(&str, u8) -> u64) -> Vec<u64> {
+        let mut values: HashMap<Term, u64> = HashMap::new();
+        for t in self.reachable(roots) {
+            let n = self.node(t);
+            let value = match n.kind {
+                Kind::Var(v) => variable(self.name(v), n.width) & mask(n.width),
+                kind => {
+                    let args: Vec<(u64, u8)> = n
+                        .args()
+                        .iter()
+                        .map(|a| (values[a], self.width(*a)))
+                        .collect();
+                    apply(kind, n.width, &args)
+                }
+            };
+            values.insert(t, value);
+        }
+        roots.iter().map(|r| values[r]).collect()
+    }
+
+    /// A term as text, for messages.
+    pub fn show(&self, t: Term) -> String {
+        self.show_to(t, 6)
+    }
+
+    fn show_to(&self, t: Term, depth: u32) -> String {
+        let n = self.node(t);
+        match n.kind {
+            Kind::Var(v) => self.name(v).to_string(),
+            Kind::Const(c) => format!("{c:#x}"),
+            _ if depth == 0 => "...".to_string(),
+            kind => {
+                let args: Vec<String> = n
+                    .args()
+                    .iter()
+                    .map(|a| self.show_to(*a, depth - 1))
+                    .collect();
+                format!("{kind:?}:{}({})", n.width, args.join(", "))
+            }
+        }
+    }
+}
