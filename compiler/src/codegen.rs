@@ -6,11 +6,12 @@ use crate::regions::{self, Regions};
 use crate::{Mode, Options};
 use hartlog_elf::Elf;
 use hartlog_format::contract::{Site, TABLE_ENTRY};
+use hartlog_format::witness::Columns;
 use std::collections::HashMap;
 use std::ops::Range;
 use templates::asm::patch_rel32;
 use templates::emit::{self, Config, Dest, Emitted, Emitter, Jump, Target};
-use templates::place::Placement;
+use templates::place::{Placement, available};
 use templates::stubs::{Stubs, stubs};
 
 /// Most definitions of an object: each is an ELF section (with another for its relocations), and
@@ -105,16 +106,22 @@ pub fn generate(elf: &Elf, text: &Text, blocks: &[Block], order: &[u8], options:
     };
     let log = mode != emit::Mode::Fast;
     let table = table(text);
-    let placement = Placement::new(order.iter().copied(), log);
+    let columns = match mode {
+        emit::Mode::Replay => options.columns,
+        emit::Mode::Fast | emit::Mode::Trace => Columns::NONE,
+    };
+    let homes = available(log, columns);
+    let placement = Placement::new(order.iter().copied(), homes);
     let regions = if options.checked_addresses {
         // A fault report needs the registers of a failed check in their usual places.
         Regions::none(&placement, blocks.len())
     } else {
-        regions::find(elf, text, blocks, &placement, log)
+        regions::find(elf, text, blocks, &placement, homes)
     };
     let config = Config {
         mode,
         checked: options.checked_addresses,
+        columns,
         placement,
         regions: regions.placements,
         table_base: table.range.start,

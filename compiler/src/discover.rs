@@ -58,6 +58,14 @@ pub fn traps_on_csr(inst: &Inst) -> bool {
 
 /// Finds the block starts of a program.
 pub fn leaders(elf: &Elf, text: &Text) -> Leaders {
+    let mut leaders = all_leaders(elf, text);
+    find_skips(text, &mut leaders);
+    leaders
+}
+
+/// [`leaders`] of blocks in which every instruction is either executed or jumped over: none is
+/// made conditional.
+pub fn all_leaders(elf: &Elf, text: &Text) -> Leaders {
     let mut leaders = Leaders {
         marks: vec![0; text.instructions.len()],
         skips: vec![false; text.instructions.len()],
@@ -71,7 +79,6 @@ pub fn leaders(elf: &Elf, text: &Text) -> Leaders {
     }
     from_code(elf, text, &mut leaders);
     from_data(elf, text, &mut leaders);
-    find_skips(text, &mut leaders);
     leaders
 }
 

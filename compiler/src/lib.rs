@@ -32,6 +32,7 @@ pub mod weights;
 pub use error::Error;
 
 use hartlog_elf::Elf;
+pub use hartlog_format::witness::Columns;
 use std::time::{Duration, Instant};
 
 /// What the program is translated for.
@@ -55,6 +56,8 @@ pub struct Options {
     pub chunk_steps: u64,
     /// Generated code checks that guest addresses fit 32 bits.
     pub checked_addresses: bool,
+    /// What the code of [`Mode::Replay`] writes.
+    pub columns: Columns,
     /// Keep what [`listing::write`] needs.
     pub listing: bool,
 }
@@ -65,6 +68,7 @@ impl Default for Options {
             mode: Mode::Trace,
             chunk_steps: hartlog_format::layout::DEFAULT_CHUNK_STEPS,
             checked_addresses: false,
+            columns: Columns::NONE,
             listing: false,
         }
     }
@@ -130,6 +134,15 @@ impl Clock {
     }
 }
 
+/// The block starts for these options: where rows are written, each step has one.
+pub fn find_leaders(elf: &Elf, code: &code::Text, options: &Options) -> discover::Leaders {
+    if options.mode == Mode::Replay && options.columns.has_rows() {
+        discover::all_leaders(elf, code)
+    } else {
+        discover::leaders(elf, code)
+    }
+}
+
 /// Translates a loaded executable.
 ///
 /// # Errors
@@ -145,7 +158,7 @@ pub fn compile(elf: &Elf, options: &Options) -> Result<Translation, Error> {
     statistics.text_bytes = code.text_bytes();
     statistics.microseconds.decode = clock.lap();
 
-    let leaders = discover::leaders(elf, &code);
+    let leaders = find_leaders(elf, &code, options);
     statistics.microseconds.discover = clock.lap();
 
     let blocks = blocks::form(&code, leaders);

@@ -11,11 +11,34 @@ pub const RUNTIME: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/runtime.o")
 /// The linker script.
 pub const SCRIPT: &str = include_str!("../../x86-64.ld");
 
+/// The linker script of compiled replays.
+pub const REPLAY_SCRIPT: &str = include_str!("../replay.ld");
+
 /// Links an object to an executable.
 ///
 /// # Errors
 /// [`Error::Write`], [`Error::LinkerStart`], [`Error::Linker`].
 pub fn link(object: &[u8], output: &Path, ld: &str) -> Result<(), Error> {
+    let parts = [("prog.o", object), ("runtime.o", RUNTIME)];
+    run(&parts, SCRIPT, &[], output, ld)
+}
+
+/// Links an object of [`crate::Mode::Replay`] to a shared object that `replay` can map.
+///
+/// # Errors
+/// Those of [`link()`].
+pub fn link_shared(object: &[u8], output: &Path, ld: &str) -> Result<(), Error> {
+    const FLAGS: [&str; 4] = ["-shared", "--hash-style=sysv", "--build-id=none", "-s"];
+    run(&[("prog.o", object)], REPLAY_SCRIPT, &FLAGS, output, ld)
+}
+
+fn run(
+    parts: &[(&str, &[u8])],
+    script: &str,
+    flags: &[&str],
+    output: &Path,
+    ld: &str,
+) -> Result<(), Error> {
     let dir = scratch(output)?;
     let put = |name: &str, bytes: &[u8]| {
         let path = dir.0.join(name);
@@ -25,14 +48,18 @@ pub fn link(object: &[u8], output: &Path, ld: &str) -> Result<(), Error> {
         })?;
         Ok::<PathBuf, Error>(path)
     };
-    let object = put("prog.o", object)?;
-    let runtime = put("runtime.o", RUNTIME)?;
-    let script = put("x86-64.ld", SCRIPT.as_bytes())?;
+    let script = put("script.ld", script.as_bytes())?;
+    let mut objects = Vec::new();
+    for (name, bytes) in parts {
+        objects.push(put(name, bytes)?);
+    }
     // Linked beside the output and renamed, so that a failure leaves no half-written program.
     let result = dir.0.join("prog");
     let run = Command::new(ld)
+        .args(flags)
         .arg("-T")
-        .args([&script, &object, &runtime])
+        .arg(&script)
+        .args(&objects)
         .arg("-o")
         .arg(&result)
         .output()

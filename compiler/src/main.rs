@@ -1,7 +1,7 @@
 //! `compiler prog.elf -o prog.o`: RISC-V ELF executable to x86-64 object.
 
 use clap::{Parser, ValueEnum};
-use compiler::{Error, Mode, Options, compile, link, listing};
+use compiler::{Columns, Error, Mode, Options, compile, link, listing};
 use hartlog_elf::Elf;
 use hartlog_format::layout::{DEFAULT_CHUNK_STEPS, MAX_CHUNK_STEPS};
 use std::io::Write;
@@ -14,6 +14,7 @@ Examples:
   ld -T x86-64.ld prog.o target/release/librt_nostd.a -o prog
   compiler prog.elf --link -o prog       translate and link in one step
   compiler prog.elf --mode fast --link   without trace, writes ./prog
+  compiler prog.elf --mode replay --link writes prog.replay.so, for replay check --compiled
   compiler prog.elf --emit asm           listing of guest and host code on stdout
   compiler prog.elf -o prog.o --json     figures as JSON on stdout
 
@@ -42,10 +43,14 @@ struct Arguments {
     /// Have the native code check that addresses fit 32 bits (else only replay does)
     #[arg(long)]
     checked_addresses: bool,
+    /// With --mode replay: columns of the witness to write [possible values: none, pc, rs1, rs2, rd,
+    /// addr, read, written, rows (all of these), memory, steps (of memory operations), all]
+    #[arg(long, value_delimiter = ',', value_name = "NAMES", value_parser = columns)]
+    columns: Vec<Columns>,
     /// Write a listing instead of an object (to stdout unless -o is given)
     #[arg(long, value_enum, value_name = "WHAT")]
     emit: Option<Emit>,
-    /// Link with the embedded runtime: write an executable
+    /// Link with the embedded runtime: write an executable; with --mode replay a shared object
     #[arg(long)]
     link: bool,
     /// Linker to run with --link
@@ -72,6 +77,10 @@ enum CliMode {
 #[derive(Clone, Copy, ValueEnum)]
 enum Emit {
     Asm,
+}
+
+fn columns(name: &str) -> Result<Columns, String> {
+    Columns::named(name).ok_or_else(|| "no such column".to_owned())
 }
 
 fn main() -> ExitCode {
@@ -107,6 +116,7 @@ fn run(arguments: &Arguments) -> Result<(), Error> {
         },
         chunk_steps: arguments.chunk_steps,
         checked_addresses: arguments.checked_addresses,
+        columns: arguments.columns.iter().fold(Columns::NONE, |a, b| a | *b),
         listing: arguments.emit.is_some(),
     };
     let translation = compile(&elf, &options)?;
@@ -130,13 +140,23 @@ fn run(arguments: &Arguments) -> Result<(), Error> {
                 source,
             })?;
     } else {
-        let suffix = if arguments.link { "" } else { "o" };
+        let replay = options.mode == Mode::Replay;
+        let suffix = match (replay, arguments.link) {
+            (false, false) => "o",
+            (false, true) => "",
+            (true, false) => "replay.o",
+            (true, true) => "replay.so",
+        };
         let output = arguments
             .output
             .clone()
             .unwrap_or_else(|| arguments.elf.with_extension(suffix));
         if arguments.link {
-            link::link(&translation.object, &output, &arguments.ld)?;
+            if replay {
+                link::link_shared(&translation.object, &output, &arguments.ld)?;
+            } else {
+                link::link(&translation.object, &output, &arguments.ld)?;
+            }
         } else {
             std::fs::write(&output, &translation.object).map_err(|source| Error::Write {
                 path: output.clone(),

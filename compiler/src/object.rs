@@ -93,6 +93,7 @@ pub fn write(elf: &Elf, code: &Code, options: &Options) -> Result<Vec<u8>, Error
                 Dest::Stub(Stub::ChunkEnd) => (STUBS, code.stubs.chunk_end),
                 Dest::Stub(Stub::Jump) => (STUBS, code.stubs.jump),
                 Dest::Stub(Stub::Ecall) => (STUBS, code.stubs.ecall),
+                Dest::Stub(Stub::Address) => (STUBS, code.stubs.address),
                 dest => match code.resolve(dest) {
                     Some((other, offset)) => (other.name.as_str(), offset),
                     None => return Err(Error::Object(format!("no block for {dest:x?}"))),
@@ -235,6 +236,7 @@ fn program(
     }
     if options.mode == Mode::Replay {
         flags |= contract::FLAG_REPLAY;
+        flags |= u32::from(options.columns.bits()) << contract::FLAG_COLUMNS_SHIFT;
     }
     if options.checked_addresses {
         flags |= contract::FLAG_CHECKED;

@@ -10,6 +10,7 @@ use crate::weights;
 use hartlog_elf::Elf;
 use hartlog_isa::{Effect, Flow, Inst};
 use std::ops::Range;
+use templates::asm::Gpr;
 use templates::place::Placement;
 
 /// A function without loops is a region from this many instructions on.
@@ -46,7 +47,7 @@ pub fn find(
     text: &Text,
     blocks: &[Block],
     placement: &Placement,
-    trace: bool,
+    homes: &[Gpr],
 ) -> Regions {
     let mut regions = Regions::none(placement, blocks.len());
     let depths = weights::loop_depths(text);
@@ -55,7 +56,7 @@ pub fn find(
             break;
         }
         let uses = uses(text, &blocks[candidate.clone()], &depths);
-        let adapted = placement.adapted(weights::order(&uses), trace);
+        let adapted = placement.adapted(weights::order(&uses), homes);
         let covered = |p: &Placement| {
             (1..32u8)
                 .filter(|r| p.home(*r).is_some())

@@ -8,7 +8,7 @@
 use crate::asm::{Gpr, Size};
 use crate::block::{Follow, Step};
 use crate::emit::{Emitter, Mode, homes_read};
-use crate::place::{HOMES, Placement, slot};
+use crate::place::{Placement, available, slot};
 use hartlog_isa::Inst;
 
 /// Per step and guest register: the step that overwrites its value next, if nothing reads it
@@ -170,14 +170,10 @@ impl Emitter<'_> {
     /// The host register that can be lent longest.
     fn find_loan(&self, rd: u8) -> Option<Gpr> {
         let dead = self.loans.dead.get(self.index as usize)?;
-        let available = if self.config.mode == Mode::Fast {
-            HOMES.len()
-        } else {
-            HOMES.len() - 1
-        };
+        let available = available(self.config.mode != Mode::Fast, self.config.columns);
         let mut best = None;
         let mut until = self.index + 1;
-        for host in HOMES[..available].iter().copied() {
+        for host in available.iter().copied() {
             let guest = self.loans.guest[host as usize];
             if guest != 0 && guest != rd && !self.is_dead_loan(guest) {
                 continue;

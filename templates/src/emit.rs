@@ -18,9 +18,11 @@
 use crate::asm::{Alu, Asm, Cond, Gpr, Label, Mem, Rm, Size};
 use crate::block::{Follow, Step, Value, is_pure, values};
 use crate::borrow::{Loan, Loans};
-use crate::place::{A, BUDGET, LOG, Placement, slot};
+use crate::place::{A, BUDGET, Placement, slot};
 use crate::rewrite;
+use crate::rows::Written;
 use hartlog_format::contract::Site;
+use hartlog_format::witness::Columns;
 use hartlog_isa::{Effect, Hart, Inst, NO_RESERVATION, Port, Width, execute};
 
 /// What the code does with memory.
@@ -42,6 +44,8 @@ pub struct Config {
     pub mode: Mode,
     /// Check that every guest address fits 32 bits.
     pub checked: bool,
+    /// What a replay writes; nothing in the other modes.
+    pub columns: Columns,
     /// Homes of the guest registers, outside of regions.
     pub placement: Placement,
     /// Homes in each region; index 0 is [`Config::placement`] again.
@@ -50,6 +54,23 @@ pub struct Config {
     pub table_base: u64,
     /// Guest bytes that the jump table covers.
     pub table_bytes: u64,
+}
+
+impl Config {
+    /// The register that counts rows.
+    pub(crate) fn row_counter(&self) -> Option<Gpr> {
+        self.columns.has_rows().then_some(Gpr::R13)
+    }
+
+    /// The register that points to the next memory operation.
+    pub(crate) fn op_pointer(&self) -> Option<Gpr> {
+        let other = if self.columns.has_rows() {
+            Gpr::R12
+        } else {
+            Gpr::R13
+        };
+        self.columns.contains(Columns::MEMORY).then_some(other)
+    }
 }
 
 /// Routines that every definition may jump to.
@@ -61,6 +82,8 @@ pub enum Stub {
     Jump,
     /// Leave with `reason::ECALL`; guest pc in rax.
     Ecall,
+    /// Leave with `reason::ADDRESS`.
+    Address,
 }
 
 /// Where a jump out of a block goes.
@@ -174,6 +197,7 @@ enum ColdKind {
         target: u64,
         refund: u32,
         log: u32,
+        written: Written,
         dirty: u32,
         lazies: Vec<(u8, Lazy)>,
         loans: Vec<Loan>,
@@ -196,7 +220,7 @@ pub struct Emitter<'a> {
     pub marks: Option<Vec<(u32, u64)>>,
     cold: Vec<Cold>,
     /// Where this definition jumps to each stub; bound at its end.
-    stubs: [Option<Label>; 3],
+    stubs: [Option<Label>; 4],
 
     // State within a block.
     region: u16,
@@ -212,6 +236,10 @@ pub struct Emitter<'a> {
     sext: u32,
     /// Bytes logged in this block so far.
     pub(crate) log: u32,
+    /// Replay: rows written in this block so far, not yet counted.
+    pub(crate) row: u32,
+    /// Replay: bytes of memory operations written in this block so far.
+    pub(crate) ops: u32,
     pub(crate) index: u32,
     pub(crate) steps: u32,
     pub(crate) pc: u64,
@@ -254,13 +282,15 @@ impl<'a> Emitter<'a> {
             sites: Vec::new(),
             marks: marks.then(Vec::new),
             cold: Vec::new(),
-            stubs: [None; 3],
+            stubs: [None; 4],
             lazy: [None; 32],
             readers: [0; 32],
             lazy_mask: 0,
             dirty: 0,
             sext: 0,
             log: 0,
+            row: 0,
+            ops: 0,
             index: 0,
             steps: 0,
             pc: 0,
@@ -287,6 +317,8 @@ impl<'a> Emitter<'a> {
         self.loans.start(steps, &self.place);
         self.steps = steps.len() as u32;
         self.log = 0;
+        self.row = 0;
+        self.ops = 0;
         self.sext = 0;
         self.dirty = 0;
         self.carry = None;
@@ -321,6 +353,9 @@ impl<'a> Emitter<'a> {
                 let (a, b) = inst.sources();
                 self.loans.protect([a, b].into_iter().flatten());
             }
+            if let Some(inst) = step.inst.filter(|_| self.recording()) {
+                self.row_sources(&inst);
+            }
             self.previous = i.checked_sub(1).map_or(Follow::Fall, |p| steps[p].follow);
             match step.inst {
                 None => {
@@ -332,7 +367,9 @@ impl<'a> Emitter<'a> {
                     self.conditional(&inst, &steps[i + 1]);
                     self.skip(1);
                 }
-                Some(inst) if self.pair(&inst, &steps[i + 1..]) => self.written(&inst),
+                Some(inst) if !self.recording() && self.pair(&inst, &steps[i + 1..]) => {
+                    self.written(&inst);
+                }
                 Some(inst) => self.step_or_skip(step, inst),
             }
             self.loans.end_step();
@@ -361,6 +398,7 @@ impl<'a> Emitter<'a> {
                     target,
                     refund,
                     log,
+                    written,
                     dirty,
                     lazies,
                     loans,
@@ -373,6 +411,7 @@ impl<'a> Emitter<'a> {
                         self.set_lazy(r, lazy);
                     }
                     self.log = log;
+                    (self.row, self.ops) = (written.rows, written.ops);
                     self.settle_all();
                     self.bump_log();
                     self.leave_by(target, refund);
@@ -382,7 +421,7 @@ impl<'a> Emitter<'a> {
         for i in 0..self.blocks.len() {
             self.region_entry(i);
         }
-        for stub in [Stub::ChunkEnd, Stub::Jump, Stub::Ecall] {
+        for stub in [Stub::ChunkEnd, Stub::Jump, Stub::Ecall, Stub::Address] {
             if let Some(label) = self.stubs[stub as usize].take() {
                 self.asm.bind(label);
                 let end = self.asm.jmp_open();
@@ -504,6 +543,7 @@ impl<'a> Emitter<'a> {
                 _ => self.memory(inst),
             }
         }
+        self.row_result(inst.rd);
         self.written(&inst);
     }
 
@@ -555,7 +595,8 @@ impl<'a> Emitter<'a> {
             self.set_lazy(rd, Lazy::Const(c));
             return;
         }
-        if self.with_carry(&original) {
+        let recording = self.recording();
+        if !recording && self.with_carry(&original) {
             return;
         }
         let mut inst = self.rewrite(original);
@@ -568,8 +609,9 @@ impl<'a> Emitter<'a> {
         }
         self.consume(&original);
         self.loans.protect(homes_read(&inst));
-        let wanted =
-            value.killed && (value.uses == 0 || (value.uses == 1 && rewrite::foldable(inst.op)));
+        let wanted = !recording
+            && value.killed
+            && (value.uses == 0 || (value.uses == 1 && rewrite::foldable(inst.op)));
         let settled = |e: &Self, r: u8| e.lazy_mask & bit(r) == 0 || r == rd;
         if wanted && homes_read(&inst).all(|r| settled(self, r)) && self.end_loan_of(rd, &inst) {
             self.set_lazy(rd, Lazy::Inst(inst));
@@ -989,9 +1031,9 @@ impl<'a> Emitter<'a> {
         if self.config.mode == Mode::Replay {
             let refund = self.steps - self.index;
             self.asm.alu_imm(Alu::Add, Size::Q, BUDGET, refund as i32);
-            if self.log != 0 {
-                self.asm.lea(Size::Q, LOG, Mem::host(LOG, self.log as i32));
-            }
+            let mut written = self.written_so_far();
+            written.rows = written.rows.min(self.index);
+            self.advance(self.log, written);
             self.asm.mov_imm(A, self.pc as i64);
             self.jump(Dest::Stub(Stub::Jump));
             return;
@@ -1000,13 +1042,11 @@ impl<'a> Emitter<'a> {
         self.asm.ud2();
     }
 
-    /// Advances the log pointer over what this block logged.
+    /// Advances the log pointer over what this block logged, and what counts rows and memory
+    /// operations.
     pub(crate) fn bump_log(&mut self) {
-        if self.log != 0 {
-            // lea leaves the flags alone
-            self.asm.lea(Size::Q, LOG, Mem::host(LOG, self.log as i32));
-            self.log = 0;
-        }
+        self.advance(self.log, self.written_so_far());
+        (self.log, self.row, self.ops) = (0, 0, 0);
     }
 
     /// How to get to a block from here without moving registers first.
@@ -1026,7 +1066,8 @@ impl<'a> Emitter<'a> {
             .collect();
         let loans = self.loans_at_exit();
         let in_place = lazies.is_empty() && !loans.iter().any(|l| l.stale) && self.dirty == 0;
-        if refund == 0 && self.log == 0 && in_place {
+        let written = self.written_so_far();
+        if refund == 0 && self.log == 0 && written.nothing() && in_place {
             self.jcc_to(cond, target);
             return;
         }
@@ -1038,6 +1079,7 @@ impl<'a> Emitter<'a> {
                 target,
                 refund,
                 log: self.log,
+                written,
                 dirty: self.dirty,
                 lazies,
                 loans,
@@ -1059,6 +1101,7 @@ impl<'a> Emitter<'a> {
                     target,
                     refund: 0,
                     log: 0,
+                    written: Written::default(),
                     dirty: 0,
                     lazies: Vec::new(),
                     loans: Vec::new(),

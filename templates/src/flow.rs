@@ -82,6 +82,7 @@ impl Emitter<'_> {
     fn link(&mut self, inst: &Inst, next: u64) {
         if let Some(rd) = inst.writes() {
             self.set_constant(rd, next as i64);
+            self.row_constant(rd, next as i64, D);
         }
     }
 
@@ -140,6 +141,7 @@ impl Emitter<'_> {
         if let Some(rd) = inst.writes() {
             self.define(rd);
             self.load_constant_keeping_rax(rd, step.next());
+            self.row_constant(rd, step.next() as i64, D);
         }
         self.bump_log();
         self.leave_region();

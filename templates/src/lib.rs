@@ -7,6 +7,7 @@
 //! * [`rewrite`]: idioms of several instructions that the host does in one;
 //! * `borrow`: registers in memory that borrow a host register for a while;
 //! * `pairs`: two results from one host instruction;
+//! * `rows`: witness rows and checked addresses of a replay;
 //! * `alu`, `muldiv`, `memory`, `flow`: the templates;
 //! * [`stubs`]: entry to and exit from generated code.
 #![forbid(unsafe_code)]
@@ -23,4 +24,5 @@ mod muldiv;
 mod pairs;
 pub mod place;
 pub mod rewrite;
+mod rows;
 pub mod stubs;

@@ -7,6 +7,7 @@
 use crate::asm::{Alu, Cond, Gpr, Mem, Rm, Size};
 use crate::emit::{Emitter, Lazy, Mode, Src};
 use crate::place::{A, D, LOG, field};
+use crate::rows::{Access, Written};
 use hartlog_format::contract::offset;
 use hartlog_isa::{Effect, Inst, Op, Width};
 
@@ -56,20 +57,12 @@ impl Emitter<'_> {
         mem
     }
 
-    fn replaying(&self) -> bool {
-        self.config.mode == Mode::Replay
-    }
-
     fn load_template(&mut self, inst: Inst, width: Width) {
         if self.replaying() {
+            self.access_address(&inst, width, Access::Read);
             self.consume(&inst);
             let mem = self.logged(width);
-            if inst.rd != 0 {
-                self.define(inst.rd);
-                self.loans.defining = Some(inst.rd);
-                let dst = self.dst(inst.rd);
-                self.load_from(&inst, width, dst, mem);
-            }
+            self.replay_load(&inst, width, mem);
             return;
         }
         let address = self.address(&inst, inst.rd);
@@ -91,6 +84,29 @@ impl Emitter<'_> {
         self.log_value(width, dst);
     }
 
+    /// A load whose value is in the log.
+    fn replay_load(&mut self, inst: &Inst, width: Width, mem: Mem) {
+        let wanted = self.wants_value(Access::Read);
+        let signed = matches!(inst.op, Op::Lb | Op::Lh | Op::Lw);
+        if wanted && (signed || inst.rd == 0) {
+            self.asm.movzx(size(width), A, mem);
+            self.access_value(Access::Read, A);
+        }
+        if inst.rd == 0 {
+            return;
+        }
+        self.define(inst.rd);
+        self.loans.defining = Some(inst.rd);
+        let dst = self.dst(inst.rd);
+        if wanted && !signed {
+            self.asm.movzx(size(width), dst, mem);
+            self.access_value(Access::Read, dst);
+            self.loaded(inst, dst);
+        } else {
+            self.load_from(inst, width, dst, mem);
+        }
+    }
+
     fn load_from(&mut self, inst: &Inst, width: Width, dst: Gpr, mem: Mem) {
         match inst.op {
             Op::Lb | Op::Lh | Op::Lw => self.asm.movsx(size(width), dst, mem),
@@ -109,6 +125,8 @@ impl Emitter<'_> {
 
     fn store_template(&mut self, inst: Inst, width: Width) {
         if self.replaying() {
+            self.access_address(&inst, width, Access::Write);
+            self.stored_value(&inst, size(width), width);
             self.consume(&inst);
             return;
         }
@@ -315,9 +333,20 @@ impl Emitter<'_> {
         self.settle_all();
         self.consume(&inst);
         let mem = self.atomic_address(&inst, width);
+        if self.replaying() {
+            self.access_address(&inst, width, Access::Read);
+        }
         self.read_old(size(width), width, mem);
+        if self.replaying() {
+            self.access_value(Access::Read, D);
+        }
         // Reservations hold the 64-bit address, which has no upper half here.
-        if let Some(base) = mem.base {
+        let base = if self.replaying() {
+            Some(self.reg_full(inst.rs1, A))
+        } else {
+            mem.base
+        };
+        if let Some(base) = base {
             self.asm.mov(Size::D, A, base);
         }
         self.asm.store(Size::Q, field(offset::RESERVATION), A);
@@ -337,7 +366,9 @@ impl Emitter<'_> {
             .alu(Alu::Cmp, Size::Q, A, field(offset::RESERVATION));
         self.asm.store_imm(Size::Q, field(offset::RESERVATION), -1);
         let fails = self.asm.jcc_short(Cond::Ne);
-        if !self.replaying() {
+        if self.replaying() {
+            self.conditional_written(&inst, width);
+        } else {
             self.site();
             self.asm.store(
                 size(width),
@@ -367,11 +398,11 @@ impl Emitter<'_> {
         let mem = self.atomic_address(&inst, width);
         let before = self.log;
         let size = size(width);
-        self.read_old(size, width, mem);
         if self.replaying() {
-            self.finish_read(inst.rd, width, D);
+            self.replay_amo(&inst, width);
             return;
         }
+        self.read_old(size, width, mem);
         // Three values are live (address, old, new) but there are two scratch registers, and a
         // fault of the store must find rd as it was: the old value waits in the state block.
         if inst.rd != 0 {
@@ -389,6 +420,45 @@ impl Emitter<'_> {
             self.asm.mov(Size::Q, D, field(offset::SCRATCH));
             self.finish_read(inst.rd, width, D);
         }
+    }
+
+    /// An AMO whose old value is in the log.
+    fn replay_amo(&mut self, inst: &Inst, width: Width) {
+        self.access_address(inst, width, Access::Read);
+        let old = self.logged(width);
+        self.asm.mov(size(width), D, old);
+        self.access_value(Access::Read, D);
+        if self.wants_value(Access::Write) {
+            let operand = match self.home(inst.rs2) {
+                Src::Imm(_) => Rm::M(crate::place::slot(0)),
+                Src::Reg(r) => Rm::R(r),
+                Src::Slot(m) => Rm::M(m),
+            };
+            let address = self.reg_full(inst.rs1, A);
+            self.access_at(address, width, Access::Write);
+            self.amo_combine(inst.op, size(width), operand);
+            if width == Width::W {
+                // What is chosen by a comparison is moved with all its bits.
+                self.asm.mov(Size::D, D, D);
+            }
+            self.access_value(Access::Write, D);
+            self.asm.mov(size(width), D, old);
+        }
+        self.finish_read(inst.rd, width, D);
+    }
+
+    /// The access of a store conditional that stores; on a path that not every execution takes, so
+    /// the pointer to memory operations moves at once.
+    fn conditional_written(&mut self, inst: &Inst, width: Width) {
+        let ops = self.ops;
+        self.access_at(A, width, Access::Write);
+        self.stored_value(inst, size(width), width);
+        let written = Written {
+            rows: 0,
+            ops: self.ops - ops,
+        };
+        self.advance(0, written);
+        self.ops = ops;
     }
 
     /// rdx = rdx op operand.

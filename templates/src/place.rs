@@ -6,6 +6,7 @@
 //! | `rbp` | state block + `STATE_BIAS` ([`STATE`]) | whole run |
 //! | `rdi` | read-log pointer ([`LOG`]); a home where there is no log | whole run |
 //! | `rax`, `rdx` | scratch | within one template |
+//! | `r13`, `r12` | replay with rows: their number; with memory operations: pointer to the next | whole run |
 //! | the other eleven | homes of the hottest guest registers | whole run, but for regions |
 //!
 //! A *region* (a hot loop or a long function without calls) may have a placement of its own; the
@@ -17,6 +18,7 @@
 
 use crate::asm::{Gpr, Mem};
 use hartlog_format::contract;
+use hartlog_format::witness::Columns;
 
 /// Step budget.
 pub const BUDGET: Gpr = Gpr::Rsp;
@@ -45,6 +47,13 @@ pub const HOMES: [Gpr; 12] = [
     Gpr::Rdi,
 ];
 
+/// The host registers that may be homes: the log pointer, and what a replay needs for the columns
+/// that it writes, come off their end.
+pub fn available(log: bool, columns: Columns) -> &'static [Gpr] {
+    let pointers = usize::from(columns.has_rows()) + usize::from(columns.contains(Columns::MEMORY));
+    &HOMES[..HOMES.len() - usize::from(log) - pointers]
+}
+
 /// Which guest registers have a home, and where.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Placement {
@@ -52,13 +61,9 @@ pub struct Placement {
 }
 
 impl Placement {
-    /// Gives homes to the registers named, in order, as far as homes go. x0 is skipped.
-    pub fn new(order: impl IntoIterator<Item = u8>, log: bool) -> Placement {
-        let available = if log {
-            &HOMES[..HOMES.len() - 1]
-        } else {
-            &HOMES[..]
-        };
+    /// Gives the homes that are available to the registers named, in order, as far as they go. x0
+    /// is skipped.
+    pub fn new(order: impl IntoIterator<Item = u8>, available: &[Gpr]) -> Placement {
         let mut homes = [None; 32];
         let wanted = order.into_iter().filter(|r| *r != 0 && *r < 32);
         for (home, r) in available.iter().zip(wanted) {
@@ -69,12 +74,7 @@ impl Placement {
 
     /// A placement that gives homes to the registers in `wanted` (as far as homes go) and differs
     /// from this one as little as possible.
-    pub fn adapted(&self, wanted: impl IntoIterator<Item = u8>, log: bool) -> Placement {
-        let available = if log {
-            &HOMES[..HOMES.len() - 1]
-        } else {
-            &HOMES[..]
-        };
+    pub fn adapted(&self, wanted: impl IntoIterator<Item = u8>, available: &[Gpr]) -> Placement {
         let wanted: Vec<u8> = wanted
             .into_iter()
             .filter(|r| *r != 0 && *r < 32)

@@ -16,6 +16,8 @@ pub struct Stubs {
     pub chunk_end: u32,
     /// Leaves with `reason::ECALL`; guest pc in rax.
     pub ecall: u32,
+    /// Leaves with `reason::ADDRESS`; rax is stored as the pc.
+    pub address: u32,
     /// Leaves with pc and reason as they are in the state block.
     pub leave: u32,
     /// `extern "C" fn(state, target)`: see `hartlog_format::contract`.
@@ -28,6 +30,9 @@ const SAVED: [Gpr; 6] = [Gpr::Rbx, Gpr::Rbp, Gpr::R12, Gpr::R13, Gpr::R14, Gpr::
 /// Assembles the stubs for a register placement.
 pub fn stubs(config: &Config) -> Stubs {
     let log = config.mode != Mode::Fast;
+    let rows = config.row_counter().map(|r| (offset::ROWS, r));
+    let ops = config.op_pointer().map(|r| (offset::OPS, r));
+    let pointers: Vec<(i32, Gpr)> = rows.into_iter().chain(ops).collect();
     let mut asm = Asm::new();
     let leave_label = asm.label();
     let with_reason = |asm: &mut Asm, reason: u64| {
@@ -40,6 +45,7 @@ pub fn stubs(config: &Config) -> Stubs {
     let jump = with_reason(&mut asm, reason::JUMP);
     let chunk_end = with_reason(&mut asm, reason::CHUNK_END);
     let ecall = with_reason(&mut asm, reason::ECALL);
+    let address = with_reason(&mut asm, reason::ADDRESS);
 
     let leave = asm.pos();
     asm.bind(leave_label);
@@ -48,6 +54,9 @@ pub fn stubs(config: &Config) -> Stubs {
     }
     if log {
         asm.store(Size::Q, field(offset::LOG), LOG);
+    }
+    for (place, pointer) in pointers.iter().copied() {
+        asm.store(Size::Q, field(place), pointer);
     }
     asm.store(Size::Q, field(offset::BUDGET), BUDGET);
     asm.mov(Size::Q, Gpr::Rsp, field(offset::HOST_RSP));
@@ -71,12 +80,16 @@ pub fn stubs(config: &Config) -> Stubs {
     if log {
         asm.mov(Size::Q, LOG, field(offset::LOG));
     }
+    for (place, pointer) in pointers {
+        asm.mov(Size::Q, pointer, field(place));
+    }
     asm.jmp_reg(A);
     Stubs {
         code: asm.finish(),
         jump,
         chunk_end,
         ecall,
+        address,
         leave,
         enter,
     }

@@ -7,7 +7,9 @@
 
 use crate::program::Program;
 use crate::reference::{GuestMemory, Region};
-use hartlog_format::contract::{HartState, STATE_BIAS, Site, TABLE_ENTRY, TABLE_OFFSET, reason};
+use hartlog_format::contract::{
+    HartState, STATE_BIAS, Site, TABLE_ENTRY, TABLE_OFFSET, WINDOW, reason,
+};
 use hartlog_format::layout::{LOG_BYTES_PER_STEP, MAX_BLOCK_STEPS, PAGE};
 use std::io;
 use std::ops::Range;
@@ -348,6 +350,7 @@ impl Machine {
             Dest::Stub(Stub::ChunkEnd) => stubs_at + code.stubs.chunk_end as usize,
             Dest::Stub(Stub::Jump) => stubs_at + code.stubs.jump as usize,
             Dest::Stub(Stub::Ecall) => stubs_at + code.stubs.ecall as usize,
+            Dest::Stub(Stub::Address) => stubs_at + code.stubs.address as usize,
             block => match code.resolve(block) {
                 Some((definition, offset)) => {
                     let d = code
@@ -409,6 +412,7 @@ impl Machine {
             _signals: Signals::install()?,
             _lock: lock,
         };
+        machine.state().window = WINDOW;
         for region in regions {
             machine.map(region)?;
         }

@@ -1,9 +1,9 @@
 //! A program translated for a register placement of the test's choice.
 
 use crate::elf::Image;
-pub use compiler::Mode;
 use compiler::codegen::{self, Code};
-use compiler::{Options, blocks, code, discover, listing};
+pub use compiler::{Columns, Mode};
+use compiler::{Options, blocks, code, listing};
 use hartlog_elf::Elf;
 
 /// How a program is translated.
@@ -13,6 +13,8 @@ pub struct Setup {
     pub mode: Mode,
     /// Generated code checks that addresses fit 32 bits.
     pub checked: bool,
+    /// What a replay writes.
+    pub columns: Columns,
     /// Guest registers, the first ones get host registers.
     pub order: Vec<u8>,
 }
@@ -22,6 +24,7 @@ impl Default for Setup {
         Setup {
             mode: Mode::Trace,
             checked: false,
+            columns: Columns::NONE,
             order: (1..32).collect(),
         }
     }
@@ -51,6 +54,7 @@ impl Program {
         let options = Options {
             mode: setup.mode,
             checked_addresses: setup.checked,
+            columns: setup.columns,
             listing: true,
             ..Options::default()
         };
@@ -58,7 +62,7 @@ impl Program {
             Ok((text, _)) => text,
             Err(e) => panic!("the test's executable does not decode: {e}"),
         };
-        let leaders = discover::leaders(&elf, &text);
+        let leaders = compiler::find_leaders(&elf, &text, &options);
         let formed = blocks::form(&text, leaders);
         let code = codegen::generate(&elf, &text, &formed, &setup.order, &options);
         Program { elf, code, setup }

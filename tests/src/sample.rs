@@ -295,6 +295,7 @@ impl Sample {
                 mode,
                 checked,
                 order: self.order.clone(),
+                ..Setup::default()
             },
         )
     }

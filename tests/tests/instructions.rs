@@ -277,6 +277,7 @@ fn run(mode: Mode, checked: bool, seed: u64) -> Vec<u64> {
             mode,
             checked,
             order,
+            ..Setup::default()
         },
     );
     let Builder { mut rng, cases, .. } = builder;

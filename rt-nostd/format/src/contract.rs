@@ -22,6 +22,7 @@
 //! the [`Site`] of its host address; the handler stores pc, corrected budget and log, and
 //! continues at [`Program::leave`] with [`reason::FAULT`].
 
+use crate::layout::{GUEST_END, GUEST_MIN};
 use core::mem::{offset_of, size_of};
 
 /// Name of the [`Program`] descriptor in the object.
@@ -31,7 +32,7 @@ pub const SYMBOL_STATE: &str = "__hartlog_state";
 /// First bytes of [`Program::magic`].
 pub const PROGRAM_MAGIC: u64 = u64::from_le_bytes(*b"HARTLOGP");
 /// Version of everything in this module; object and runtime must agree.
-pub const CONTRACT_VERSION: u32 = 1;
+pub const CONTRACT_VERSION: u32 = 2;
 
 /// [`Program::flags`]: reads are logged, chunks are sealed.
 pub const FLAG_TRACE: u32 = 1;
@@ -39,6 +40,9 @@ pub const FLAG_TRACE: u32 = 1;
 pub const FLAG_CHECKED: u32 = 2;
 /// [`Program::flags`]: values read come from the log and nothing is stored.
 pub const FLAG_REPLAY: u32 = 4;
+/// [`Program::flags`]: the bits from this one on are the [`Columns`](crate::witness::Columns) that
+/// a replay writes.
+pub const FLAG_COLUMNS_SHIFT: u32 = 16;
 
 /// The state block of a hart. Generated code addresses it as `[rbp + offset - STATE_BIAS]`.
 #[derive(Clone, Debug)]
@@ -63,7 +67,20 @@ pub struct HartState {
     pub step_end: u64,
     /// Spill space of templates.
     pub scratch: [u64; 8],
+    /// Replay: rows in the batch.
+    pub rows: u64,
+    /// Replay: host address at which the next memory operation is written.
+    pub ops: u64,
+    /// Replay: [`WINDOW`].
+    pub window: [u64; 4],
 }
+
+/// Per width (1, 2, 4, 8 bytes) the largest address of an access inside the guest's window, less
+/// `GUEST_MIN`.
+pub const WINDOW: [u64; 4] = {
+    let last = GUEST_END - GUEST_MIN;
+    [last - 1, last - 2, last - 4, last - 8]
+};
 
 /// `rbp` points this many bytes into the state block, so that all of `x` is in reach of an 8-bit
 /// displacement.
@@ -93,6 +110,12 @@ pub mod offset {
     pub const STEP_END: i32 = offset_of!(HartState, step_end) as i32 - STATE_BIAS;
     /// [`HartState::scratch`].
     pub const SCRATCH: i32 = offset_of!(HartState, scratch) as i32 - STATE_BIAS;
+    /// [`HartState::rows`].
+    pub const ROWS: i32 = offset_of!(HartState, rows) as i32 - STATE_BIAS;
+    /// [`HartState::ops`].
+    pub const OPS: i32 = offset_of!(HartState, ops) as i32 - STATE_BIAS;
+    /// [`HartState::window`].
+    pub const WINDOW: i32 = offset_of!(HartState, window) as i32 - STATE_BIAS;
     /// First entry of the jump table.
     pub const TABLE: i32 = TABLE_OFFSET as i32 - STATE_BIAS;
 }
@@ -117,6 +140,9 @@ pub mod reason {
     /// The instruction at `pc` trapped; it is not charged and its reads are not in the log. Set by
     /// the signal handler only.
     pub const FAULT: u64 = 3;
+    /// Replay: an address outside the guest's window. Registers, pc and counts are not in place:
+    /// the chunk is to be executed again by other means.
+    pub const ADDRESS: u64 = 4;
 }
 
 /// Descriptor of a translated program, emitted by the compiler as [`SYMBOL_PROGRAM`]. Pointers are

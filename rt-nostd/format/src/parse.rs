@@ -237,6 +237,9 @@ pub struct Chunk<'a> {
     pub header: &'a ChunkHeader,
     /// The read log.
     pub log: &'a [u8],
+    /// All that is in memory from the start of the log on. Whoever reads the log without a look at
+    /// its end must stay in here.
+    pub room: &'a [u8],
     /// The host events.
     pub events: &'a [u8],
     /// File offset of the record.
@@ -324,6 +327,7 @@ impl<'a> Chunk<'a> {
         require(events_len % 8 == 0, offset, "events_len", events_len)?;
         let log_at = offset + size;
         let log = slice(bytes, log_at, log_len, "read log")?;
+        let room = usize::try_from(log_at).ok().and_then(|at| bytes.get(at..));
         let padded = slice(bytes, log_at, pad8(log_len), "read log")?;
         require(
             padded[log.len()..].iter().all(|b| *b == 0),
@@ -336,6 +340,7 @@ impl<'a> Chunk<'a> {
         Ok(Chunk {
             header,
             log,
+            room: room.unwrap_or(log),
             events,
             offset,
             end: events_at + events_len,

@@ -59,6 +59,28 @@ impl Columns {
         Columns::WRITTEN,
     ];
 
+    /// Names of sets, for command lines.
+    pub const NAMES: [(&'static str, Columns); 12] = [
+        ("none", Columns::NONE),
+        ("pc", Columns::PC),
+        ("rs1", Columns::RS1),
+        ("rs2", Columns::RS2),
+        ("rd", Columns::RD),
+        ("addr", Columns::ADDR),
+        ("read", Columns::READ),
+        ("written", Columns::WRITTEN),
+        ("rows", Columns::ROWS),
+        ("memory", Columns::MEMORY),
+        ("steps", Columns(Columns::MEMORY.0 | Columns::STEPS.0)),
+        ("all", Columns::ALL),
+    ];
+
+    /// The set of a name (see [`Columns::NAMES`]).
+    pub fn named(name: &str) -> Option<Columns> {
+        let found = Columns::NAMES.iter().find(|(n, _)| *n == name);
+        found.map(|(_, columns)| *columns)
+    }
+
     /// Whether all of `other` is in this set.
     pub const fn contains(self, other: Columns) -> bool {
         self.0 & other.0 == other.0
