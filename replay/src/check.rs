@@ -3,7 +3,7 @@
 use crate::audit::{AuditError, Auditor, LineError, Stretch};
 use crate::chunk::{Call, Consumer, LogPort, MemorySink, Row, execute, replay};
 use crate::drive::{self, Order, verified};
-use crate::engine::Engine;
+use crate::engine::{Engine, ReplayError};
 use crate::error::{Difference, DifferenceKind};
 use crate::program::{Code, Program};
 use crate::shadow::{Line, Shadow};
@@ -133,6 +133,15 @@ impl From<AuditError> for CheckError {
         match error {
             AuditError::Difference(difference) => CheckError::Difference(difference),
             other => CheckError::Audit(other),
+        }
+    }
+}
+
+impl From<ReplayError> for CheckError {
+    fn from(error: ReplayError) -> CheckError {
+        match error {
+            ReplayError::Difference(difference) => CheckError::Difference(difference),
+            ReplayError::Engine { chunk } => CheckError::Engine { chunk },
         }
     }
 }

@@ -255,9 +255,7 @@ fn one<'t, C: Consumer<'t>>(
     index: u64,
 ) -> Result<Output<C::Output>, CheckError> {
     let chunk = verified(trace, index)?;
-    let replayed = worker
-        .replay(&chunk, consumer)
-        .map_err(CheckError::Difference)?;
+    let replayed = worker.replay(&chunk, consumer).map_err(CheckError::from)?;
     if index + 1 < trace.len() {
         let next = trace.chunk(index + 1)?;
         let hart = &replayed.hart;

@@ -9,7 +9,8 @@ use expected::{Collector, column_sets, compare};
 use hartlog_isa::{Inst, Op};
 use replay::check::CheckError;
 use replay::drive::{self, Order};
-use replay::engine::Engine;
+use replay::engine::{Cache, Choice, Engine};
+use replay::program::Program;
 use replay::trace::Trace;
 use replay::witness::{Columns, Counter, Counts, Verify};
 
@@ -20,6 +21,27 @@ fn interpreted_batches_are_the_rows() {
         let trace = Trace::from_bytes(trace_bytes(&program, chunk_steps)).expect("a trace");
         for columns in column_sets() {
             compare(&Engine::interpreted(&program, columns), &trace);
+        }
+    }
+}
+
+fn compiled<'p, 't>(program: &'p Program, columns: Columns) -> Engine<'p, 't> {
+    match Engine::choose(program, columns, Choice::Compiled, &Cache::none()) {
+        Ok((engine, _)) => engine,
+        Err(e) => panic!("no compiled code: {e}"),
+    }
+}
+
+#[test]
+fn compiled_batches_are_the_rows() {
+    let program = program();
+    let traces = [1, 7, 1000, 1 << 18]
+        .map(|steps| Trace::from_bytes(trace_bytes(&program, steps)).expect("a trace"));
+    for columns in column_sets() {
+        let engine = compiled(&program, columns);
+        assert!(engine.is_compiled());
+        for trace in &traces {
+            compare(&engine, trace);
         }
     }
 }
@@ -46,6 +68,7 @@ fn batches_are_handed_over_when_they_are_full() {
     assert!(trace.total_steps() > 80_000);
     for columns in [Columns::ALL, Columns::PC, Columns::MEMORY] {
         compare(&Engine::interpreted(&program, columns), &trace);
+        compare(&compiled(&program, columns), &trace);
     }
 }
 

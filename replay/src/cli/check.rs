@@ -38,6 +38,8 @@ pub struct Args {
     /// Leave out memory consistency.
     #[arg(long)]
     no_memory: bool,
+    #[command(flatten)]
+    engine: super::engine::Args,
     /// The trace may lack its footer: check what is there.
     #[arg(long)]
     allow_incomplete: bool,
@@ -58,8 +60,9 @@ impl Args {
             chunks: range,
             no_memory: self.no_memory,
         };
+        let engine = self.engine.engine(&program, options.columns())?;
         let bar = progress_bar(total);
-        let result = check::check(&trace, &program, &options, &mut |done| {
+        let result = check::check_with(&trace, &engine, &options, &mut |done| {
             bar.set_position(done);
         });
         bar.finish_and_clear();
@@ -83,10 +86,10 @@ impl Args {
             );
         }
         if self.json {
-            let value = json(&trace, &report);
+            let value = json(&trace, &report, engine.is_compiled());
             writeln!(std::io::stdout(), "{value:#}")?;
         } else {
-            self.print(&trace, &report)?;
+            self.print(&trace, &report, engine.is_compiled())?;
         }
         if trace.is_complete() || self.allow_incomplete {
             return Ok(exit::OK);
@@ -100,7 +103,7 @@ impl Args {
         Ok(exit::INCOMPLETE)
     }
 
-    fn print(&self, trace: &Trace, report: &Report) -> Result<(), CliError> {
+    fn print(&self, trace: &Trace, report: &Report, compiled: bool) -> Result<(), CliError> {
         let mut out = std::io::stdout().lock();
         let end = match trace.footer().map_err(in_trace(&self.trace))? {
             Some(footer) => {
@@ -141,9 +144,10 @@ impl Args {
         }
         writeln!(
             out,
-            "{:.3} s, {:.0} MIPS in all",
+            "{:.3} s, {:.0} MIPS in all, {}",
             report.wall.as_secs_f64(),
-            mips(report.steps, report.wall.as_secs_f64())
+            mips(report.steps, report.wall.as_secs_f64()),
+            super::engine::name(compiled)
         )?;
         Ok(())
     }
@@ -169,7 +173,7 @@ fn progress_bar(total: u64) -> ProgressBar {
     }
 }
 
-fn json(trace: &Trace, report: &Report) -> serde_json::Value {
+fn json(trace: &Trace, report: &Report, compiled: bool) -> serde_json::Value {
     let workers: Vec<_> = report
         .workers
         .iter()
@@ -185,6 +189,7 @@ fn json(trace: &Trace, report: &Report) -> serde_json::Value {
         .collect();
     serde_json::json!({
         "ok": true,
+        "engine": super::engine::name(compiled),
         "complete": trace.is_complete(),
         "chunks": report.chunks,
         "steps": report.steps,

@@ -2,6 +2,7 @@
 
 mod check;
 mod dump;
+mod engine;
 mod info;
 mod interpret;
 
@@ -9,6 +10,7 @@ use clap::{Parser, Subcommand};
 use hartlog_elf::{Elf, LoadError};
 use hartlog_format::status::exit;
 use replay::check::CheckError;
+use replay::engine::CompileError;
 use replay::interp::InterpretError;
 use replay::program::Program;
 use replay::trace::TraceError;
@@ -50,6 +52,8 @@ pub enum CliError {
     #[error("{}: {source}", path.display())]
     Check { path: PathBuf, source: CheckError },
     #[error("{0}")]
+    Engine(#[from] CompileError),
+    #[error("{0}")]
     Interpret(#[from] InterpretError),
     #[error("{}: {source}", path.display())]
     TraceFile {
@@ -69,7 +73,11 @@ impl CliError {
                 source: TraceError::Io { .. },
                 ..
             }
-            | CliError::Stdout(_) => exit::IO,
+            | CliError::Stdout(_)
+            | CliError::Engine(CompileError::Io { .. }) => exit::IO,
+            CliError::Engine(CompileError::Compiler(error)) => error.exit_status(),
+            CliError::Engine(CompileError::Object(_)) => exit::INPUT,
+            CliError::Engine(CompileError::Memory(_) | CompileError::Processor(_)) => exit::HOST,
             CliError::Load(LoadError::Elf { .. })
             | CliError::Trace { .. }
             | CliError::Check {

@@ -1,15 +1,41 @@
-//! What re-executes chunks: the interpreter.
+//! What re-executes chunks: compiled code, or the interpreter.
 //!
 //! An [`Engine`] belongs to a program and a set of columns and is shared by all threads; each
-//! thread has a [`Worker`], which takes one chunk after another, in any order.
+//! thread has a [`Worker`], which takes one chunk after another, in any order. Both engines hand
+//! over the same rows and find the same differences.
 
+mod cache;
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+mod compiled;
+#[cfg(not(all(target_arch = "x86_64", target_os = "linux")))]
+#[path = "portable.rs"]
+mod compiled;
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+mod image;
 mod interpreted;
+mod shared;
+
+pub use cache::{Cache, CompileError};
+pub use shared::ObjectError;
 
 use crate::error::Difference;
 use crate::program::Program;
 use crate::witness::{Columns, Consumer};
 use hartlog_format::parse::Chunk;
 use hartlog_isa::Hart;
+use std::path::Path;
+
+/// Which engine is wanted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Choice {
+    /// Compiled code, and the interpreter where there can be none.
+    #[default]
+    Auto,
+    /// Compiled code.
+    Compiled,
+    /// The interpreter.
+    Interpreted,
+}
 
 /// Re-executes chunks of a program's traces and hands over the columns chosen. `'t` is the
 /// lifetime of the traces' bytes.
@@ -21,6 +47,7 @@ pub struct Engine<'p, 't> {
 
 enum Kind<'t> {
     Interpreted(interpreted::Code<'t>),
+    Compiled(compiled::Code),
 }
 
 /// A chunk that was re-executed without any difference.
@@ -32,14 +59,101 @@ pub struct Replayed<O> {
     pub output: O,
 }
 
+/// Why a chunk could not be re-executed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ReplayError {
+    /// It is wrong.
+    #[error("{0}")]
+    Difference(Box<Difference>),
+    /// Compiled code came to another result than the interpreter, which finds nothing wrong.
+    #[error("chunk {chunk}: compiled code and interpreter disagree, and the chunk is right")]
+    Engine {
+        /// The chunk.
+        chunk: u64,
+    },
+}
+
 impl<'p, 't> Engine<'p, 't> {
-    /// The portable engine, and the oracle for the others.
+    /// The portable engine, and the oracle for the other.
     pub fn interpreted(program: &'p Program, columns: Columns) -> Engine<'p, 't> {
         Engine {
             program,
             columns,
             kind: Kind::Interpreted(interpreted::Code::new(program, columns)),
         }
+    }
+
+    /// Compiled code from a shared object, the bytes of which `compiler --mode replay --link`
+    /// wrote for this program and these columns.
+    ///
+    /// The object is executed: it must come from someone who may run programs here. What is checked
+    /// guards against mistakes, not against malice.
+    ///
+    /// # Errors
+    /// [`CompileError`] when the object is another's, or this machine cannot run it.
+    pub fn compiled(
+        program: &'p Program,
+        columns: Columns,
+        object: Vec<u8>,
+    ) -> Result<Engine<'p, 't>, CompileError> {
+        let shared = shared::Shared::parse(object, &program.elf().sha256, columns)?;
+        Ok(Engine {
+            program,
+            columns,
+            kind: Kind::Compiled(compiled::Code::new(shared, columns)?),
+        })
+    }
+
+    /// The engine of choice. A compiled one is taken from the cache or put there. With
+    /// [`Choice::Auto`], the second value says why there is none.
+    ///
+    /// # Errors
+    /// [`CompileError`], with [`Choice::Compiled`] only.
+    pub fn choose(
+        program: &'p Program,
+        columns: Columns,
+        choice: Choice,
+        cache: &Cache,
+    ) -> Result<(Engine<'p, 't>, Option<CompileError>), CompileError> {
+        let interpreted = || Engine::interpreted(program, columns);
+        if choice == Choice::Interpreted {
+            return Ok((interpreted(), None));
+        }
+        match (Engine::cached(program, columns, cache), choice) {
+            (Ok(engine), _) => Ok((engine, None)),
+            (Err(error), Choice::Compiled) => Err(error),
+            (Err(error), _) => Ok((interpreted(), Some(error))),
+        }
+    }
+
+    fn cached(
+        program: &'p Program,
+        columns: Columns,
+        cache: &Cache,
+    ) -> Result<Engine<'p, 't>, CompileError> {
+        compiled::supported()?;
+        if let Some(object) = cache.get(program, columns)
+            && let Ok(engine) = Engine::compiled(program, columns, object)
+        {
+            return Ok(engine);
+        }
+        Engine::compiled(program, columns, cache.make(program, columns)?)
+    }
+
+    /// Compiled code from a file, see [`Engine::compiled`].
+    ///
+    /// # Errors
+    /// [`CompileError`].
+    pub fn from_file(
+        program: &'p Program,
+        columns: Columns,
+        path: &Path,
+    ) -> Result<Engine<'p, 't>, CompileError> {
+        let object = std::fs::read(path).map_err(|source| CompileError::Io {
+            path: path.to_owned(),
+            source,
+        })?;
+        Engine::compiled(program, columns, object)
     }
 
     /// The program.
@@ -52,14 +166,22 @@ impl<'p, 't> Engine<'p, 't> {
         self.columns
     }
 
-    /// What a thread needs.
+    /// Whether it executes compiled code.
+    pub fn is_compiled(&self) -> bool {
+        matches!(self.kind, Kind::Compiled(_))
+    }
+
+    /// What a thread needs. Where there is no memory for compiled code, the worker interprets.
     pub fn worker(&self) -> Worker<'_, 'p, 't> {
+        let compiled = match &self.kind {
+            Kind::Interpreted(_) => None,
+            Kind::Compiled(code) => compiled::Worker::new(code).ok(),
+        };
         Worker {
             engine: self,
-            kind: match &self.kind {
-                Kind::Interpreted(_) => {
-                    WorkerKind::Interpreted(interpreted::Worker::new(self.columns))
-                }
+            kind: match compiled {
+                Some(worker) => WorkerKind::Compiled(Box::new(worker)),
+                None => WorkerKind::Interpreted(Box::new(interpreted::Worker::new(self.columns))),
             },
         }
     }
@@ -68,11 +190,12 @@ impl<'p, 't> Engine<'p, 't> {
 /// Re-executes chunks on one thread.
 pub struct Worker<'e, 'p, 't> {
     engine: &'e Engine<'p, 't>,
-    kind: WorkerKind<'t>,
+    kind: WorkerKind<'e, 't>,
 }
 
-enum WorkerKind<'t> {
-    Interpreted(interpreted::Worker<'t>),
+enum WorkerKind<'e, 't> {
+    Interpreted(Box<interpreted::Worker<'t>>),
+    Compiled(Box<compiled::Worker<'e>>),
 }
 
 impl<'t> Worker<'_, '_, 't> {
@@ -84,14 +207,37 @@ impl<'t> Worker<'_, '_, 't> {
         &mut self,
         chunk: &Chunk<'t>,
         consumer: &mut C,
-    ) -> Result<Replayed<C::Output>, Box<Difference>> {
-        let program = self.engine.program;
-        let hart = match (&mut self.kind, &self.engine.kind) {
-            (WorkerKind::Interpreted(worker), Kind::Interpreted(code)) => {
-                worker.replay(program, code, chunk, consumer)?
+    ) -> Result<Replayed<C::Output>, ReplayError> {
+        let Engine { program, kind, .. } = self.engine;
+        let hart = match &mut self.kind {
+            WorkerKind::Interpreted(worker) => {
+                let rows = interpreted::Code::Rows;
+                let code = match kind {
+                    Kind::Interpreted(code) => code,
+                    Kind::Compiled(_) => &rows,
+                };
+                worker
+                    .replay(program, code, chunk, consumer)
+                    .map_err(ReplayError::Difference)?
             }
+            WorkerKind::Compiled(worker) => match worker.replay(program, chunk, consumer) {
+                Ok(hart) => hart,
+                Err(compiled::Odd) => return Err(explain(program, chunk)),
+            },
         };
         let output = consumer.end_chunk(&hart);
         Ok(Replayed { hart, output })
+    }
+}
+
+/// What is wrong with a chunk that compiled code found odd.
+fn explain(program: &Program, chunk: &Chunk<'_>) -> ReplayError {
+    struct Nothing;
+    impl crate::chunk::Consumer for Nothing {}
+    match crate::chunk::replay(program, chunk, &mut Nothing) {
+        Err(difference) => ReplayError::Difference(Box::new(difference)),
+        Ok(_) => ReplayError::Engine {
+            chunk: chunk.header.index.get(),
+        },
     }
 }
