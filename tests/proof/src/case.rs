@@ -4,12 +4,13 @@ use crate::check::{self, Failure, Prover, Unit};
 use crate::term::Pool;
 use crate::x86::{Form, Refusal};
 use hartlog_format::contract::Site;
+use hartlog_format::witness::Columns;
 use hartlog_isa::Inst;
 use iced_x86::{Decoder, DecoderOptions};
 use std::collections::HashMap;
 use templates::block::{Follow, Step};
 use templates::emit::{Config, Emitted, Emitter, Jump, Mode, Target};
-use templates::place::Placement;
+use templates::place::{Placement, available};
 
 /// Guest pc of the first instruction of a case.
 pub const PC: u64 = 0x1_0000;
@@ -49,10 +50,13 @@ pub struct Emission {
 
 /// A configuration without regions.
 pub fn config(mode: Mode, checked: bool, order: &[u8]) -> Config {
-    let placement = Placement::new(order.iter().copied(), mode != Mode::Fast);
+    let columns = Columns::NONE;
+    let homes = available(mode != Mode::Fast, columns);
+    let placement = Placement::new(order.iter().copied(), homes);
     Config {
         mode,
         checked,
+        columns,
         regions: vec![placement.clone()],
         placement,
         table_base: TABLE_BASE,

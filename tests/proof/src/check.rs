@@ -5,7 +5,7 @@ use crate::riscv::{Guest, GuestAccess, GuestEnd, GuestPath};
 use crate::smt::{Answer, Solver, TIMEOUT};
 use crate::term::{Pool, Term, mask};
 use crate::x86::{Access, End, Form, Machine, Path, RDI, REGISTERS, RSP, Refusal, State};
-use hartlog_format::contract::{Site, offset, slot};
+use hartlog_format::contract::{Site, WINDOW, offset, slot};
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io;
@@ -527,6 +527,8 @@ impl Prover {
                     Err(what) => return apart(what),
                 }
             }
+            // The chunk is executed again: nothing has to be in place.
+            (Some(Dest::Stub(Stub::Address)), GuestEnd::Outside) => return Claim::Equal(out),
             (dest, end) => {
                 return apart(format!(
                     "the guest goes to {end:x?}, the code to {dest:x?} ({:x?})",
@@ -755,6 +757,10 @@ fn sample(pool: &Pool, facts: &[Term]) -> Option<Vec<(String, u8, u64)>> {
 /// The host's state at the start of a block with this placement.
 fn start(pool: &mut Pool, place: &Placement) -> State {
     let mut state = State::unknown(pool);
+    for (i, last) in WINDOW.into_iter().enumerate() {
+        let field = offset::WINDOW + 8 * i as i32;
+        state.fields.insert(field, pool.val(last, 64));
+    }
     for r in 1..32u8 {
         let x = pool.var(&format!("x{r}"), 64);
         match place.home(r) {

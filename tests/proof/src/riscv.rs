@@ -3,6 +3,8 @@
 
 use crate::term::{Kind, Pool, Term};
 use crate::x86::population;
+use hartlog_format::contract::WINDOW;
+use hartlog_format::layout::GUEST_MIN;
 use hartlog_isa::{Effect, Flow, Format, Inst, Op, Width};
 use templates::block::{Follow, Step};
 
@@ -19,6 +21,8 @@ pub enum GuestEnd {
     Ecall(u64),
     /// The instruction at this pc traps.
     Trap(u64),
+    /// Replay: an address outside the window.
+    Outside,
 }
 
 /// An access to memory.
@@ -65,7 +69,7 @@ pub struct Guest<'a> {
     pub pool: &'a mut Pool,
     /// Addresses are checked to fit 32 bits; else they are taken modulo 2^32.
     pub checked: bool,
-    /// Loads and stores check nothing, since there is no access (replay).
+    /// There is no access, but a check of its whole address (replay).
     pub replay: bool,
     /// What stands for a certain immediate.
     pub immediate: Option<(i64, Term)>,
@@ -609,6 +613,20 @@ impl Guest<'_> {
             let (yes, no) = self.split(todo, inside);
             out.extend(no.map(|p| (p, trap)));
             let Some(path) = yes else { return out };
+            todo = path;
+        }
+        if self.replay && !conditional {
+            let p = &mut *self.pool;
+            let (first, last) = (
+                p.val(GUEST_MIN, 64),
+                WINDOW[width.bytes().trailing_zeros() as usize],
+            );
+            let offset = p.sub(full, first);
+            let last = p.val(last, 64);
+            let outside = p.less_u(last, offset);
+            let (yes, no) = self.split(todo, outside);
+            out.extend(yes.map(|p| (p, On::End(GuestEnd::Outside))));
+            let Some(path) = no else { return out };
             todo = path;
         }
         let mut path = todo;
