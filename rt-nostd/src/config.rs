@@ -11,7 +11,7 @@ pub const MAX_SLOTS: u64 = 32;
 const MAX_STEPS: u64 = 1 << 62;
 
 /// What the environment asks for.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 pub struct Config {
     /// `HARTLOG_TRACE`: path of the trace.
     pub trace: Option<&'static CStr>,
@@ -25,6 +25,8 @@ pub struct Config {
     pub stats: bool,
     /// `HARTLOG_QUIET`: no warnings.
     pub quiet: bool,
+    /// `HARTLOG_FILTER`: the kernel refuses system calls that the runtime does not make.
+    pub filter: bool,
     /// `HARTLOG_GUEST_ENV`: the guest's environment, `;` between the strings.
     guest_env: &'static [u8],
 }
@@ -36,6 +38,7 @@ const STEPS: &str = "HARTLOG_STEPS";
 const RING: &str = "HARTLOG_RING";
 const STATS: &str = "HARTLOG_STATS";
 const QUIET: &str = "HARTLOG_QUIET";
+const FILTER: &str = "HARTLOG_FILTER";
 const GUEST_ENV: &str = "HARTLOG_GUEST_ENV";
 
 impl Config {
@@ -46,7 +49,16 @@ impl Config {
     pub fn read(
         environment: impl Iterator<Item = &'static CStr> + Clone,
     ) -> Result<Config, Failure> {
-        let mut config = Config::default();
+        let mut config = Config {
+            trace: None,
+            chunk_steps: None,
+            steps: None,
+            ring: None,
+            stats: false,
+            quiet: false,
+            filter: true,
+            guest_env: &[],
+        };
         let mut unknown = None;
         for string in environment {
             let bytes = string.to_bytes();
@@ -78,6 +90,8 @@ impl Config {
                 config.stats = number(STATS, value, 0, 1, "0 or 1")? == 1;
             } else if is(QUIET) {
                 config.quiet = number(QUIET, value, 0, 1, "0 or 1")? == 1;
+            } else if is(FILTER) {
+                config.filter = number(FILTER, value, 0, 1, "0 or 1")? == 1;
             } else if is(GUEST_ENV) {
                 let ok = strings(value).all(|s| s.iter().position(|b| *b == b'=') > Some(0));
                 require(ok, GUEST_ENV, value, "NAME=VALUE, with ; between several")?;

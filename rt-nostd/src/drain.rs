@@ -149,6 +149,11 @@ impl Drain {
         })
     }
 
+    /// Descriptor of the trace.
+    pub fn fd(&self) -> u32 {
+        self.shared.fd as u32
+    }
+
     /// Why the drain stopped writing.
     pub fn failure(&self) -> Failure {
         Failure::Trace {

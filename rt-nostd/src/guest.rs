@@ -64,7 +64,7 @@ pub struct GuestHost {
     pub starting: bool,
     /// No warnings.
     pub quiet: bool,
-    terminal: Option<bool>,
+    terminal: bool,
 }
 
 impl GuestHost {
@@ -75,7 +75,7 @@ impl GuestHost {
             output: Output::default(),
             starting: true,
             quiet,
-            terminal: None,
+            terminal: sys::is_terminal(0),
         }
     }
 }
@@ -155,7 +155,7 @@ impl Host for GuestHost {
     }
 
     fn is_terminal(&mut self) -> bool {
-        *self.terminal.get_or_insert_with(|| sys::is_terminal(0))
+        self.terminal
     }
 
     fn output(&mut self, fd: u32, addr: u64, len: u64) -> Result<(), Failure> {

@@ -8,9 +8,10 @@
 //! 2. `signal`: faults of the guest come as signals, on a stack of their own;
 //! 3. `guest`: the guest's memory, filled by the ABI (`hartlog_abi`);
 //! 4. `recorder` and `ring`: chunks in slots; `drain`: a thread that writes them to a file;
-//! 5. `run`: generated code, chunk ends, environment calls; `interp`: the instructions that
+//! 5. `filter`: from here on the kernel refuses system calls that are not in its list;
+//! 6. `run`: generated code, chunk ends, environment calls; `interp`: the instructions that
 //!    generated code cannot do;
-//! 6. `fault`, `report`: what is said on standard error.
+//! 7. `fault`, `report`: what is said on standard error.
 //!
 //! # Environment
 //!
@@ -25,6 +26,7 @@
 //! | `HARTLOG_RING` | slots of the ring, 1 to 32; 4 if not set, 2 for very large chunks |
 //! | `HARTLOG_STATS` | 1: a line of JSON on standard error at the end: `steps`, `interpreted` (steps of the fallback interpreter), `chunks`, `log_bytes`, `event_bytes`, `wall_ns` (of the run, without set-up and the end of the trace), `mips`, `status` |
 //! | `HARTLOG_QUIET` | 1: no warnings (memory that is not locked, unknown environment calls, …) |
+//! | `HARTLOG_FILTER` | 0: the kernel is not told which system calls to refuse |
 //! | `HARTLOG_GUEST_ENV` | environment of the guest: `NAME=VALUE`, with `;` between several |
 //!
 //! A value that a variable cannot have ends the program with status 203 before the guest starts.
@@ -42,6 +44,7 @@ mod config;
 mod cpu;
 mod drain;
 mod fault;
+mod filter;
 mod guest;
 mod interp;
 mod libcalls;

@@ -131,6 +131,8 @@ pub struct Recorder {
     /// Bit per slot: it was used before.
     prepared: u32,
     quiet: bool,
+    /// Most bytes that may be locked in memory.
+    lock_limit: u64,
     drain: Option<Drain>,
     /// Bytes of log in sealed chunks.
     pub log_bytes: u64,
@@ -149,12 +151,18 @@ impl Recorder {
             events_len: 0,
             prepared: 0,
             quiet,
+            lock_limit: sys::lock_limit(),
             drain,
             log_bytes: 0,
             event_bytes: 0,
         };
         recorder.prepare();
         recorder
+    }
+
+    /// Descriptor of the trace, if it is written.
+    pub fn trace_fd(&self) -> Option<u32> {
+        self.drain.as_ref().map(Drain::fd)
     }
 
     /// Chunks that were sealed.
@@ -230,7 +238,7 @@ impl Recorder {
             say!(
                 "warning: the trace ring is not locked in memory ({errno}): RLIMIT_MEMLOCK is {} \
                  KiB, {} KiB are wanted",
-                sys::lock_limit() / 1024,
+                self.lock_limit / 1024,
                 len as u64 * self.ring.geometry.slots / 1024
             );
         }

@@ -22,6 +22,7 @@ const SIGFPE: i32 = 8;
 const SIGSEGV: i32 = 11;
 const SIGPIPE: i32 = 13;
 const SIGXFSZ: i32 = 25;
+const SIGSYS: i32 = 31;
 
 /// Room for the frame that the kernel pushes (AVX-512 state is large) and for the handler.
 const STACK: usize = 64 << 10;
@@ -83,6 +84,7 @@ unsafe extern "C" {
 mod offset {
     pub(super) const SI_CODE: usize = 8;
     pub(super) const SI_ADDR: usize = 16;
+    pub(super) const SI_SYSCALL: usize = 24;
     pub(super) const RIP: usize = 40 + 16 * 8;
 }
 
@@ -115,7 +117,7 @@ pub fn install() -> Result<(), Failure> {
         mask: 0,
     };
     for (signals, action) in [
-        (&[SIGILL, SIGBUS, SIGFPE, SIGSEGV][..], &handle),
+        (&[SIGILL, SIGBUS, SIGFPE, SIGSEGV, SIGSYS][..], &handle),
         // Errors of `write` are reported where they happen.
         (&[SIGPIPE, SIGXFSZ][..], &ignore),
     ] {
@@ -139,6 +141,12 @@ extern "C" fn handler(signal: i32, info: usize, context: usize) {
     if code <= 0 {
         say!("killed by signal {signal}, which another process has sent");
         sys::exit(128 + signal as u8);
+    }
+    if signal == SIGSYS {
+        // SAFETY: as above.
+        let call = unsafe { with_exposed_provenance::<u32>(info + offset::SI_SYSCALL).read() };
+        say!("internal error: system call {call} is not allowed, at {rip:#x}");
+        sys::exit(exit::INTERNAL);
     }
     let site = match Program::get() {
         Ok(program) if signal != SIGFPE => program.site(*rip).map(|site| (program, site)),

@@ -8,7 +8,7 @@ use crate::program::Program;
 use crate::recorder::{Recorder, Ring};
 use crate::report::{Failure, Line, say};
 use crate::run::{End, Run};
-use crate::{cpu, signal, sys};
+use crate::{cpu, filter, signal, sys};
 use core::arch::global_asm;
 use core::ffi::{CStr, c_char};
 use core::fmt::Write;
@@ -123,8 +123,10 @@ fn main(args: Strings, env: Strings) -> Result<u8, Failure> {
     let limit = config.steps.unwrap_or(u64::MAX);
     let mut run = Run::new(program, state, abi, host, chunk_steps, limit)?;
 
-    // Every system call of the process's start has been made: what follows needs read, write,
-    // writev, poll, ioctl, the memory calls, futex, and exit.
+    // Every system call of the start has been made: the rest is in the list of the filter.
+    if config.filter {
+        filter::install(run.host.recorder.as_ref().and_then(Recorder::trace_fd))?;
+    }
     let begin = sys::monotonic();
     let end = run.run();
     let nanoseconds = sys::monotonic() - begin;

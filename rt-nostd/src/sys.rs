@@ -5,33 +5,7 @@ use core::ffi::CStr;
 use core::fmt;
 use core::marker::PhantomData;
 use core::sync::atomic::AtomicU32;
-
-/// Numbers (`asm/unistd_64.h`).
-mod number {
-    pub(super) const READ: usize = 0;
-    pub(super) const WRITE: usize = 1;
-    pub(super) const CLOSE: usize = 3;
-    pub(super) const POLL: usize = 7;
-    pub(super) const MMAP: usize = 9;
-    pub(super) const MPROTECT: usize = 10;
-    pub(super) const MUNMAP: usize = 11;
-    pub(super) const RT_SIGACTION: usize = 13;
-    pub(super) const IOCTL: usize = 16;
-    pub(super) const WRITEV: usize = 20;
-    pub(super) const MREMAP: usize = 25;
-    pub(super) const MADVISE: usize = 28;
-    pub(super) const EXIT: usize = 60;
-    pub(super) const FCNTL: usize = 72;
-    pub(super) const FTRUNCATE: usize = 77;
-    pub(super) const SIGALTSTACK: usize = 131;
-    pub(super) const MLOCK: usize = 149;
-    pub(super) const FUTEX: usize = 202;
-    pub(super) const SCHED_GETAFFINITY: usize = 204;
-    pub(super) const CLOCK_GETTIME: usize = 228;
-    pub(super) const EXIT_GROUP: usize = 231;
-    pub(super) const OPENAT: usize = 257;
-    pub(super) const PRLIMIT64: usize = 302;
-}
+use hartlog_filter::{Instruction, number, value};
 
 /// Error number of a system call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,13 +65,13 @@ impl fmt::Display for Errno {
 ///
 /// # Safety
 /// That of the call.
-unsafe fn call(number: usize, a: [usize; 6]) -> Result<usize, Errno> {
+unsafe fn call(number: u32, a: [usize; 6]) -> Result<usize, Errno> {
     let result: isize;
     // SAFETY: the kernel preserves all registers but rax, rcx and r11; the rest is the caller's.
     unsafe {
         asm!(
             "syscall",
-            inlateout("rax") number as isize => result,
+            inlateout("rax") number as usize as isize => result,
             in("rdi") a[0],
             in("rsi") a[1],
             in("rdx") a[2],
@@ -278,22 +252,23 @@ pub fn truncate(fd: i32, len: u64) -> Result<(), Errno> {
 }
 
 /// `PROT_NONE`.
-pub const PROT_NONE: usize = 0;
+pub const PROT_NONE: usize = value::PROT_NONE as usize;
 /// `PROT_READ`.
-pub const PROT_READ: usize = 1;
+pub const PROT_READ: usize = value::PROT_READ as usize;
 /// `PROT_READ | PROT_WRITE`.
-pub const PROT_RW: usize = 3;
+pub const PROT_RW: usize = value::PROT_RW as usize;
 
-const MAP_PRIVATE_ANONYMOUS_NORESERVE: usize = 0x2 | 0x20 | 0x4000;
-const MAP_FIXED: usize = 0x10;
-const MAP_FIXED_NOREPLACE: usize = 0x10_0000;
+const MAP_FRESH: usize = value::MAP_FRESH as usize;
+const MAP_FIXED: usize = value::MAP_FIXED as usize;
+const MAP_FIXED_NOREPLACE: usize = value::MAP_FIXED_NOREPLACE as usize;
+const NO_FD: usize = value::NO_FD as usize;
 
 /// Maps fresh zeroed memory that nothing else uses; pages are committed when touched.
 ///
 /// # Errors
 /// That of `mmap`.
 pub fn map(len: usize, prot: usize) -> Result<usize, Errno> {
-    let args = [0, len, prot, MAP_PRIVATE_ANONYMOUS_NORESERVE, usize::MAX, 0];
+    let args = [0, len, prot, MAP_FRESH, NO_FD, 0];
     // SAFETY: without a wish for an address, the kernel takes one that is free.
     unsafe { call(number::MMAP, args) }
 }
@@ -303,8 +278,8 @@ pub fn map(len: usize, prot: usize) -> Result<usize, Errno> {
 /// # Errors
 /// That of `mmap`; [`Errno::EEXIST`] if something is there.
 pub fn map_new_at(addr: usize, len: usize, prot: usize) -> Result<(), Errno> {
-    let flags = MAP_PRIVATE_ANONYMOUS_NORESERVE | MAP_FIXED_NOREPLACE;
-    let args = [addr, len, prot, flags, usize::MAX, 0];
+    let flags = MAP_FRESH | MAP_FIXED_NOREPLACE;
+    let args = [addr, len, prot, flags, NO_FD, 0];
     // SAFETY: nothing is replaced.
     let got = unsafe { call(number::MMAP, args) }?;
     // Kernels before 4.17 take the address for a wish.
@@ -323,9 +298,9 @@ pub fn map_new_at(addr: usize, len: usize, prot: usize) -> Result<(), Errno> {
 /// # Safety
 /// Nothing refers to what was there.
 pub unsafe fn map_at(addr: usize, len: usize, prot: usize) -> Result<(), Errno> {
-    let flags = MAP_PRIVATE_ANONYMOUS_NORESERVE | MAP_FIXED;
+    let flags = MAP_FRESH | MAP_FIXED;
     // SAFETY: the caller's.
-    unsafe { call(number::MMAP, [addr, len, prot, flags, usize::MAX, 0]) }.map(drop)
+    unsafe { call(number::MMAP, [addr, len, prot, flags, NO_FD, 0]) }.map(drop)
 }
 
 /// Grows a mapping; it may move.
@@ -336,9 +311,9 @@ pub unsafe fn map_at(addr: usize, len: usize, prot: usize) -> Result<(), Errno> 
 /// # Safety
 /// `addr` and `old` are a whole mapping, and nothing refers to it but the caller.
 pub unsafe fn remap(addr: usize, old: usize, new: usize) -> Result<usize, Errno> {
-    const MREMAP_MAYMOVE: usize = 1;
+    const MAY_MOVE: usize = value::MREMAP_MAYMOVE as usize;
     // SAFETY: the caller's.
-    unsafe { call(number::MREMAP, [addr, old, new, MREMAP_MAYMOVE, 0, 0]) }
+    unsafe { call(number::MREMAP, [addr, old, new, MAY_MOVE, 0, 0]) }
 }
 
 /// Unmaps pages.
@@ -370,9 +345,9 @@ pub unsafe fn protect(addr: usize, len: usize, prot: usize) -> Result<(), Errno>
 /// # Errors
 /// That of `madvise`.
 pub fn advise_huge(addr: usize, len: usize) -> Result<(), Errno> {
-    const MADV_HUGEPAGE: usize = 14;
+    const ADVICE: usize = value::MADV_HUGEPAGE as usize;
     // SAFETY: contents do not change.
-    unsafe { call(number::MADVISE, [addr, len, MADV_HUGEPAGE, 0, 0, 0]) }.map(drop)
+    unsafe { call(number::MADVISE, [addr, len, ADVICE, 0, 0, 0]) }.map(drop)
 }
 
 /// Commits pages, as writing to each would.
@@ -380,9 +355,9 @@ pub fn advise_huge(addr: usize, len: usize) -> Result<(), Errno> {
 /// # Errors
 /// That of `madvise`: [`Errno::EINVAL`] before Linux 5.14.
 pub fn populate(addr: usize, len: usize) -> Result<(), Errno> {
-    const MADV_POPULATE_WRITE: usize = 23;
+    const ADVICE: usize = value::MADV_POPULATE_WRITE as usize;
     // SAFETY: contents do not change.
-    unsafe { call(number::MADVISE, [addr, len, MADV_POPULATE_WRITE, 0, 0, 0]) }.map(drop)
+    unsafe { call(number::MADVISE, [addr, len, ADVICE, 0, 0, 0]) }.map(drop)
 }
 
 /// Gives pages of a private mapping back; they read as zero afterwards.
@@ -393,9 +368,9 @@ pub fn populate(addr: usize, len: usize) -> Result<(), Errno> {
 /// # Safety
 /// Nothing relies on what is in them.
 pub unsafe fn discard(addr: usize, len: usize) -> Result<(), Errno> {
-    const MADV_DONTNEED: usize = 4;
+    const ADVICE: usize = value::MADV_DONTNEED as usize;
     // SAFETY: the caller's.
-    unsafe { call(number::MADVISE, [addr, len, MADV_DONTNEED, 0, 0, 0]) }.map(drop)
+    unsafe { call(number::MADVISE, [addr, len, ADVICE, 0, 0, 0]) }.map(drop)
 }
 
 /// Commits pages and keeps them in memory.
@@ -442,7 +417,7 @@ pub fn processors() -> u32 {
 
 /// Time of a clock that only goes forward, in nanoseconds.
 pub fn monotonic() -> u64 {
-    const CLOCK_MONOTONIC: usize = 1;
+    const CLOCK_MONOTONIC: usize = value::CLOCK_MONOTONIC as usize;
     let mut time = [0u64; 2];
     let args = [
         CLOCK_MONOTONIC,
@@ -457,8 +432,8 @@ pub fn monotonic() -> u64 {
     time[0] * 1_000_000_000 + time[1]
 }
 
-const FUTEX_WAIT: usize = 0;
-const FUTEX_WAKE: usize = 1;
+const FUTEX_WAIT: usize = value::FUTEX_WAIT as usize;
+const FUTEX_WAKE: usize = value::FUTEX_WAKE as usize;
 
 /// Waits until woken, if the word has this value. May return early.
 pub fn futex_wait(word: &AtomicU32, value: u32) {
@@ -526,4 +501,42 @@ pub unsafe fn set_signal_stack(addr: usize, len: usize) -> Result<(), Errno> {
     };
     // Kernels before 4.7 do not know the flag.
     set(SS_AUTODISARM).or_else(|_| set(0))
+}
+
+/// Makes the kernel refuse, from now on and for good, what a filter does not allow, to every
+/// thread of the process.
+///
+/// # Errors
+/// That of `prctl` or `seccomp`.
+pub fn filter_calls(filter: &[Instruction]) -> Result<(), Errno> {
+    const PR_SET_NO_NEW_PRIVS: usize = 38;
+    const SECCOMP_SET_MODE_FILTER: usize = 1;
+    // All threads; without the mitigations that older kernels force on filtered processes: there
+    // is nothing in this process that its guest may not know.
+    const TSYNC: usize = 1;
+    const SPEC_ALLOW: usize = 4;
+    #[repr(C)]
+    struct Program {
+        len: u16,
+        filter: *const Instruction,
+    }
+    let program = Program {
+        len: filter.len() as u16,
+        filter: filter.as_ptr(),
+    };
+    let at = (&raw const program).expose_provenance();
+    let set = |flags| {
+        let args = [SECCOMP_SET_MODE_FILTER, flags, at, 0, 0, 0];
+        // SAFETY: the kernel reads the program, which lives through the call. Calls that are
+        // refused do nothing.
+        unsafe { call(number::SECCOMP, args) }
+    };
+    // SAFETY: no memory is touched. Without privileges, only who gives up new ones may filter.
+    unsafe { call(number::PRCTL, [PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0, 0]) }?;
+    // Kernels before 4.17 do not know the second flag.
+    match set(TSYNC | SPEC_ALLOW).or_else(|_| set(TSYNC))? {
+        0 => Ok(()),
+        // A thread that could not follow.
+        _ => Err(Errno::EAGAIN),
+    }
 }

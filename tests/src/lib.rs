@@ -14,6 +14,7 @@
 
 pub mod elf;
 pub mod guests;
+pub mod image;
 pub mod lockstep;
 pub mod native;
 pub mod program;

@@ -58,6 +58,8 @@ impl Counter {
         command.env_clear().env("HARTLOG_STATS", "1");
         // Under valgrind memory cannot be locked beyond the limit: not of interest here.
         command.env("HARTLOG_QUIET", "1");
+        // Nor does it know filters for system calls, and it makes calls of its own.
+        command.env("HARTLOG_FILTER", "0");
         let output = command.output().map_err(|source| Error::Start {
             program: self.valgrind.display().to_string(),
             source,
