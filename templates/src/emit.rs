@@ -951,16 +951,24 @@ impl<'a> Emitter<'a> {
         }
     }
 
+    /// The value of `rd` is another one, perhaps without any code (it was where it had to go):
+    /// flags that tell of it are of the old one.
+    fn forget_carry(&mut self, rd: u8) {
+        if self.carry.is_some_and(|(_, a, b)| a == rd || b == rd) {
+            self.carry = None;
+        }
+    }
+
     /// `rd`'s home was rewritten in place; nothing is known about the value.
     pub(crate) fn facts_unknown(&mut self, rd: u8) {
+        self.forget_carry(rd);
         self.dirty &= !bit(rd);
         self.sext &= !bit(rd);
     }
 
     /// The value of `rd` is the sign extension of the lower half of its home, a register.
     pub(crate) fn mark_dirty(&mut self, rd: u8) {
-        // Its value changed without any code: flags that tell of it are of the old one.
-        self.carry = None;
+        self.forget_carry(rd);
         self.dirty |= bit(rd);
         self.sext &= !bit(rd);
     }
@@ -981,6 +989,7 @@ impl<'a> Emitter<'a> {
 
     /// The value of `rd` is in `host`, its home or a borrowed register.
     fn settled_in(&mut self, rd: u8, host: Gpr) {
+        self.forget_carry(rd);
         if self.place.home(rd).is_some() {
             self.end_loan(host);
         } else {

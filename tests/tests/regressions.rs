@@ -180,3 +180,28 @@ fn carry_of_an_addend_that_was_sign_extended_afterwards() {
     equal(&program(&insts, &[(11, 0xfa0c_8a08)], &[7, 11, 23]));
     equal(&program(&insts, &[(11, 0xfa0c_8a08)], &[7, 11]));
 }
+
+/// The carry of a sum was taken for its comparison with an addend that had become another value in
+/// between, a copy for which no code is emitted: its register was borrowed from the original.
+#[test]
+fn carry_of_an_addend_that_was_overwritten_without_code() {
+    let insts = [
+        op(Op::Xori, 29, 19, 0, -1),
+        op(Op::Mul, 10, 1, 18, 0),
+        op(Op::Mulhsu, 17, 29, 17, 0),
+        op(Op::Mulh, 31, 18, 1, 0),
+        op(Op::Add, 5, 19, 23, 0),
+        op(Op::Add, 23, 0, 17, 0),
+        op(Op::Sltu, 23, 5, 23, 0),
+        op(Op::Add, 19, 6, 23, 0),
+        op(Op::Addi, 10, 0, 0, 2047),
+        op(Op::Addi, 17, 0, 0, 93),
+    ];
+    let order: Vec<u8> = (1..32).collect();
+    for a7 in [0, 1, 0x3df5_1ec0_cd1b_cb7f, 1 << 63, u64::MAX] {
+        for s7 in [0, 1, u64::MAX] {
+            let x = [(1, 0x1_0000), (17, a7), (19, 0x1_0000), (23, s7)];
+            equal(&program(&insts, &x, &order));
+        }
+    }
+}
