@@ -17,7 +17,7 @@ use hartlog_format::layout::PAGE;
 use hartlog_format::parse::{Event, Header};
 use hartlog_format::status::FaultKind;
 use hartlog_format::trace::{ChunkHeader, end, range};
-use hartlog_isa::{Hart, Port, Width};
+use hartlog_isa::{Hart, Op, Port, Width};
 use sha2::{Digest, Sha256};
 use std::convert::Infallible;
 
@@ -350,6 +350,35 @@ impl<'p> Auditor<'p> {
             Ok(())
         } else {
             Err(DifferenceKind::NoFault { expected })
+        }
+    }
+
+    /// Checks that a run that ended at its memory limit asks for more there. `hart` is the state at
+    /// the end of the chunk, `step` the number of steps before.
+    ///
+    /// # Errors
+    /// [`DifferenceKind::NoRequest`].
+    pub fn request(
+        &mut self,
+        header: &ChunkHeader,
+        hart: &Hart,
+        step: u64,
+    ) -> Result<(), DifferenceKind> {
+        if header.end_kind.get() != end::MEMORY_LIMIT {
+            return Ok(());
+        }
+        let limit = header.end_value.get();
+        self.abi.limit_memory(limit);
+        let is_call = matches!(self.program.fetch(hart.pc), Fetched::Inst(i) if i.op == Op::Ecall);
+        // Who has too much from the start does not come to ask for more.
+        let reached = match self.abi.over_limit(None) {
+            true => step == 0,
+            false => is_call && self.abi.over_limit(Some(&hart.x)),
+        };
+        if reached {
+            Ok(())
+        } else {
+            Err(DifferenceKind::NoRequest { limit })
         }
     }
 

@@ -370,8 +370,10 @@ impl<'t> Merge<'_, 't> {
                 from = call.step + 1;
             }
         }
-        auditor.fault(header, &followed.hart).map_err(|kind| {
-            let step = header.first_step.get() + steps;
+        let step = header.first_step.get() + steps;
+        let ended = auditor.fault(header, &followed.hart);
+        let ended = ended.and_then(|()| auditor.request(header, &followed.hart, step));
+        ended.map_err(|kind| {
             Difference::new(
                 self.program,
                 header.index.get(),

@@ -326,6 +326,7 @@ impl<'p, 't> Walk<'p, 't> {
         let kind = match header.end_kind.get() {
             end::EXIT => self.check_exit(header.end_code.get()).err(),
             end::FAULT => self.check_fault().err(),
+            end::MEMORY_LIMIT => self.check_request(header.end_value.get()).err(),
             // The limit is looked at before a chunk is opened.
             end::STEP_LIMIT if steps == 0 && !first => Some(DifferenceKind::EndSteps { steps }),
             _ => None,
@@ -346,6 +347,20 @@ impl<'p, 't> Walk<'p, 't> {
         match call.and_then(|c| exit_status(&c.x)) {
             Some(found) if u32::from(found) == status => Ok(()),
             _ => Err(DifferenceKind::NoExit { status }),
+        }
+    }
+
+    /// The next instruction must be a call, unless nothing was executed at all. What it asks for is
+    /// known with memory.
+    fn check_request(&self, limit: u64) -> Result<(), DifferenceKind> {
+        let is_call = match self.program.fetch(self.hart.pc) {
+            Fetched::Inst(inst) => inst.op == hartlog_isa::Op::Ecall,
+            _ => false,
+        };
+        if is_call || self.step() == 0 {
+            Ok(())
+        } else {
+            Err(DifferenceKind::NoRequest { limit })
         }
     }
 

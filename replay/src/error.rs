@@ -162,6 +162,14 @@ pub enum DifferenceKind {
         /// Fault in the trace.
         expected: Fault,
     },
+    /// The chunk says that the guest asked for more memory than it may have.
+    #[error(
+        "the trace says that more than {limit} bytes of memory are wanted, which does not happen here"
+    )]
+    NoRequest {
+        /// Limit in the trace.
+        limit: u64,
+    },
     /// A chunk that says something impossible about its end.
     #[error("a chunk of {steps} steps cannot end like this")]
     EndSteps {

@@ -20,6 +20,8 @@ pub struct Options {
     pub chunk_steps: u64,
     /// Stop after so many steps.
     pub step_limit: Option<u64>,
+    /// Bytes of memory that the guest may have.
+    pub memory_limit: Option<u64>,
     /// Arguments after argv\[0\], without NULs inside.
     pub args: Vec<Vec<u8>>,
     /// Environment strings.
@@ -31,6 +33,7 @@ impl Default for Options {
         Options {
             chunk_steps: DEFAULT_CHUNK_STEPS,
             step_limit: None,
+            memory_limit: None,
             args: Vec::new(),
             env: Vec::new(),
         }
@@ -46,6 +49,8 @@ pub enum End {
     Fault(Fault),
     /// The step limit was reached.
     StepLimit,
+    /// The call at the pc asks for more memory than the guest may have, which is this.
+    MemoryLimit(u64),
 }
 
 /// Why a run could not go on (the guest is not to blame).
@@ -240,8 +245,9 @@ impl<'p> Interpreter<'p> {
         }
         let mut memory = Memory::new().map_err(InterpretError::Memory)?;
         let args = argv(&options.args);
-        let (abi, hart) = start(program.elf(), &mut memory, &args, &options.env)
+        let (mut abi, hart) = start(program.elf(), &mut memory, &args, &options.env)
             .map_err(InterpretError::Setup)?;
+        abi.limit_memory(options.memory_limit.unwrap_or(u64::MAX));
         let log = Log {
             enabled: false,
             bytes: Vec::new(),
@@ -338,6 +344,7 @@ impl<'p> Interpreter<'p> {
                     Some(End::Exit(status)) => (end::EXIT, status.into(), 0),
                     Some(End::Fault(fault)) => (end::FAULT, fault.kind as u32, fault.value),
                     Some(End::StepLimit) => (end::STEP_LIMIT, 0, 0),
+                    Some(End::MemoryLimit(bytes)) => (end::MEMORY_LIMIT, 0, bytes),
                 };
                 let end = ChunkEnd {
                     kind,
@@ -368,6 +375,11 @@ impl<'p> Interpreter<'p> {
         events: &mut Vec<u8>,
         writer: &mut Option<&mut TraceWriter<W>>,
     ) -> Result<Option<End>, InterpretError> {
+        if self.port.steps == 0
+            && let Some(end) = self.over_limit(None)
+        {
+            return Ok(Some(end));
+        }
         loop {
             let left = stop_at - self.port.steps;
             let (_, stop) = self
@@ -378,6 +390,12 @@ impl<'p> Interpreter<'p> {
             match stop {
                 Stop::Limit => return Ok(None),
                 Stop::Ecall => {
+                    if let Some(end) = self.over_limit(Some(&self.hart.x)) {
+                        // It has not retired.
+                        self.port.steps -= 1;
+                        self.hart.pc -= 4;
+                        return Ok(Some(end));
+                    }
                     let mut host = InterpHost {
                         memory: &mut self.port.memory,
                         events: writer.is_some().then_some(&mut *events),
@@ -414,6 +432,12 @@ impl<'p> Interpreter<'p> {
                 }
             }
         }
+    }
+
+    /// The end of a guest that has too much memory, or would after the call that `x` asks for.
+    fn over_limit(&self, x: Option<&[u64; 32]>) -> Option<End> {
+        let over = self.abi.over_limit(x);
+        over.then(|| End::MemoryLimit(self.abi.memory_limit()))
     }
 
     /// An instruction that traps leaves no log entry, but an AMO reads before its write fails.

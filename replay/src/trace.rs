@@ -262,6 +262,7 @@ pub fn end_name(kind: u32) -> &'static str {
         trace::end::EXIT => "exit",
         trace::end::FAULT => "fault",
         trace::end::STEP_LIMIT => "step limit",
+        trace::end::MEMORY_LIMIT => "memory limit",
         _ => "unknown",
     }
 }

@@ -176,3 +176,89 @@ fn a_value_that_was_never_written_is_named() {
     let error = check_bytes(&program, bytes).expect_err("it was not written");
     assert!(error.contains("was read from 0x11000"), "{error}");
 }
+
+/// A trace of the program with this much memory, and what it had from the start.
+fn limited(memory: impl Fn(u64) -> u64) -> (Vec<u8>, u64) {
+    let program = program();
+    let mapped = replay::interp::Interpreter::new(&program, Default::default())
+        .expect("it loads")
+        .abi()
+        .mapped();
+    let options = replay::interp::Options {
+        chunk_steps: CHUNK_STEPS,
+        memory_limit: Some(memory(mapped)),
+        ..Default::default()
+    };
+    let mut bytes = Vec::new();
+    let end = replay::interp::Interpreter::new(&program, options)
+        .and_then(|mut i| i.run_traced(&mut replay::io::Buffers::default(), &mut bytes))
+        .expect("it runs");
+    assert_eq!(end, replay::interp::End::MemoryLimit(memory(mapped)));
+    (bytes, mapped)
+}
+
+#[test]
+fn a_memory_limit_that_is_not_reached_is_rejected() {
+    let program = program();
+    // In front of the call that asks for a page; at the very start.
+    for (at_start, memory) in [(false, 0), (true, 1)] {
+        let (mut bytes, mapped) = limited(|mapped| mapped - memory);
+        let last = chunks(&bytes).last().expect("a chunk").start;
+        let field = last + offset_of!(ChunkHeader, end_value);
+        assert_eq!(bytes[field..][..8], (mapped - memory).to_le_bytes());
+        for limit in [
+            0,
+            1,
+            mapped - 1,
+            mapped,
+            mapped + 4095,
+            mapped + 4096,
+            u64::MAX,
+        ] {
+            bytes[field..][..8].copy_from_slice(&limit.to_le_bytes());
+            repair(&mut bytes).expect("it is whole");
+            let result = check_bytes(&program, bytes.clone());
+            // Less than what the guest had from the start would have ended the run there.
+            let right = if at_start {
+                limit < mapped
+            } else {
+                (mapped..mapped + 4096).contains(&limit)
+            };
+            assert_eq!(
+                result.is_ok(),
+                right,
+                "{limit:#x} of {mapped:#x}: {result:?}"
+            );
+            if let Err(error) = result {
+                assert!(error.contains("bytes of memory are wanted"), "{error}");
+            }
+        }
+    }
+}
+
+#[test]
+fn every_flipped_bit_of_a_run_that_ended_at_its_memory_limit_is_rejected() {
+    let program = program();
+    let (bytes, mapped) = limited(|mapped| mapped);
+    let last = chunks(&bytes).last().expect("a chunk").start;
+    let field = last + offset_of!(ChunkHeader, end_value);
+    let mut equivalent = 0;
+    for bit in 0..8 * bytes.len() {
+        let mut altered = bytes.clone();
+        altered[bit / 8] ^= 1 << (bit % 8);
+        repair(&mut altered);
+        if altered == bytes || check_bytes(&program, altered.clone()).is_err() {
+            continue;
+        }
+        // Another limit that gives the same run.
+        assert!(
+            (field..field + 8).contains(&(bit / 8)),
+            "byte {:#x}",
+            bit / 8
+        );
+        let limit = u64::from_le_bytes(altered[field..][..8].try_into().expect("8 bytes"));
+        assert!((mapped..mapped + 4096).contains(&limit), "{limit:#x}");
+        equivalent += 1;
+    }
+    assert_eq!(equivalent, 12, "the bits below a page");
+}

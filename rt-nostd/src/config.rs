@@ -19,6 +19,8 @@ pub struct Config {
     pub chunk_steps: Option<u64>,
     /// `HARTLOG_STEPS`: retired instructions after which the run ends.
     pub steps: Option<u64>,
+    /// `HARTLOG_MEMORY`: bytes that the guest may have.
+    pub memory: Option<u64>,
     /// `HARTLOG_RING`: slots of the ring.
     pub ring: Option<u64>,
     /// `HARTLOG_STATS`: print figures at the end.
@@ -35,6 +37,7 @@ const PREFIX: &[u8] = b"HARTLOG_";
 const TRACE: &str = "HARTLOG_TRACE";
 const CHUNK_STEPS: &str = "HARTLOG_CHUNK_STEPS";
 const STEPS: &str = "HARTLOG_STEPS";
+const MEMORY: &str = "HARTLOG_MEMORY";
 const RING: &str = "HARTLOG_RING";
 const STATS: &str = "HARTLOG_STATS";
 const QUIET: &str = "HARTLOG_QUIET";
@@ -53,6 +56,7 @@ impl Config {
             trace: None,
             chunk_steps: None,
             steps: None,
+            memory: None,
             ring: None,
             stats: false,
             quiet: false,
@@ -83,6 +87,9 @@ impl Config {
             } else if is(STEPS) {
                 let expected = "a number from 0 to 2^62";
                 config.steps = Some(number(STEPS, value, 0, MAX_STEPS, expected)?);
+            } else if is(MEMORY) {
+                let expected = "a number from 0 to 2^62";
+                config.memory = Some(number(MEMORY, value, 0, 1 << 62, expected)?);
             } else if is(RING) {
                 let expected = "a number from 1 to 32";
                 config.ring = Some(number(RING, value, 1, MAX_SLOTS, expected)?);

@@ -72,6 +72,15 @@ pub fn report(program: &Program, run: &mut Run, fault: &GuestFault) {
     );
 }
 
+/// Tells that the guest asked for more memory than this.
+pub fn report_memory(program: &Program, run: &Run, limit: u64) {
+    let location = Location {
+        program,
+        pc: run.state.pc,
+    };
+    say!("the memory limit of {limit} bytes was reached at pc {location}");
+}
+
 /// Tells that the step limit was reached.
 pub fn report_limit(program: &Program, run: &Run) {
     let location = Location {

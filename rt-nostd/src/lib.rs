@@ -23,6 +23,7 @@
 //! | `HARTLOG_TRACE` | path of a file, pipe or device to which the trace is written |
 //! | `HARTLOG_CHUNK_STEPS` | retired instructions in a chunk, instead of what was compiled in |
 //! | `HARTLOG_STEPS` | retired instructions after which the run ends with status 200 |
+//! | `HARTLOG_MEMORY` | bytes of memory that the guest may have; when it asks for more the run ends with status 205 |
 //! | `HARTLOG_RING` | slots of the ring, 1 to 32; 4 if not set, 2 for very large chunks |
 //! | `HARTLOG_STATS` | 1: a line of JSON on standard error at the end: `steps`, `interpreted` (steps of the fallback interpreter), `chunks`, `log_bytes`, `event_bytes`, `wall_ns` (of the run, without set-up and the end of the trace), `mips`, `status` |
 //! | `HARTLOG_QUIET` | 1: no warnings (memory that is not locked, unknown environment calls, …) |

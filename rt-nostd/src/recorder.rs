@@ -63,14 +63,15 @@ pub struct Ring {
 }
 
 impl Ring {
-    /// Maps a ring.
+    /// Maps a ring. The host events of a chunk may take no more than `memory` bytes.
     ///
     /// # Errors
     /// [`Failure::Host`].
-    pub fn map(chunk_steps: u64, slots: Option<u64>) -> Result<Ring, Failure> {
+    pub fn map(chunk_steps: u64, slots: Option<u64>, memory: Option<u64>) -> Result<Ring, Failure> {
+        let most = memory.map_or(u64::MAX, |bytes| page_ceil(bytes).max(EVENTS_KEPT));
         let mut result = Err(sys::Errno::EINVAL);
         for events_capacity in EVENTS_CAPACITY {
-            let geometry = Geometry::new(chunk_steps, slots, events_capacity);
+            let geometry = Geometry::new(chunk_steps, slots, events_capacity.min(most));
             let size = geometry.size() + HUGE_PAGE;
             result = sys::map(size as usize, sys::PROT_RW).map(|addr| Ring {
                 base: addr.next_multiple_of(HUGE_PAGE as usize),

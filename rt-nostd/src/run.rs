@@ -23,6 +23,8 @@ pub enum End {
     Fault(GuestFault),
     /// The step limit was reached.
     StepLimit,
+    /// The call at the hart's pc asks for more memory than the guest may have, which is this.
+    MemoryLimit(u64),
 }
 
 impl End {
@@ -32,6 +34,7 @@ impl End {
             End::Exit(status) => (end::EXIT, status.into(), 0),
             End::Fault(fault) => (end::FAULT, fault.kind as u32, fault.value),
             End::StepLimit => (end::STEP_LIMIT, 0, 0),
+            End::MemoryLimit(bytes) => (end::MEMORY_LIMIT, 0, bytes),
         };
         ChunkEnd { kind, code, value }
     }
@@ -158,6 +161,11 @@ impl Run {
     /// [`Failure`], when the host cannot go on.
     pub fn run(&mut self) -> Result<End, Failure> {
         self.open_chunk(0)?;
+        if self.abi.over_limit(None) {
+            let end = self.memory_limit();
+            self.seal_chunk(end.of_chunk());
+            return Ok(end);
+        }
         // The rest of the chunk is interpreted, up to its last step.
         let mut short = false;
         loop {
@@ -183,7 +191,7 @@ impl Run {
                     continue;
                 }
                 Stop::Ecall => match self.environment_call()? {
-                    Some(status) => End::Exit(status),
+                    Some(end) => end,
                     None => continue,
                 },
                 Stop::Fault(fault) => End::Fault(fault),
@@ -263,12 +271,22 @@ impl Run {
         stop
     }
 
-    /// Performs the call of the `ecall` that retired last. The status, if it ends the guest.
-    fn environment_call(&mut self) -> Result<Option<u8>, Failure> {
+    fn memory_limit(&self) -> End {
+        End::MemoryLimit(self.abi.memory_limit())
+    }
+
+    /// Performs the call of the `ecall` that retired last. How the guest ends, if it does.
+    fn environment_call(&mut self) -> Result<Option<End>, Failure> {
+        if self.abi.over_limit(Some(&self.state.x)) {
+            // It is not to be performed, so it has not retired.
+            self.state.pc -= 4;
+            self.state.budget += 1;
+            return Ok(Some(self.memory_limit()));
+        }
         let step = self.steps() - 1;
         let outcome = self.abi.call(&mut self.host, &self.state.x, step)?;
         self.state.x[10] = outcome.result;
-        Ok(outcome.exit)
+        Ok(outcome.exit.map(End::Exit))
     }
 
     /// What the guest did wrong when generated code raised a signal.

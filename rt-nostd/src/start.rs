@@ -81,7 +81,8 @@ fn main(args: Strings, env: Strings) -> Result<u8, Failure> {
 
     let guest_args = core::iter::once(ARGV0).chain(args.skip(1).map(CStr::to_bytes));
     let mut host = GuestHost::new(config.quiet);
-    let (abi, sp) = load(&program, &mut host, guest_args.clone(), &config)?;
+    let (mut abi, sp) = load(&program, &mut host, guest_args.clone(), &config)?;
+    abi.limit_memory(config.memory.unwrap_or(u64::MAX));
     host.starting = false;
     for segment in program.segments {
         guest::prefer_huge_pages(segment.vaddr, segment.mem_size);
@@ -95,7 +96,7 @@ fn main(args: Strings, env: Strings) -> Result<u8, Failure> {
 
     let chunk_steps = config.chunk_steps.unwrap_or(program.raw.chunk_steps);
     if program.traces() {
-        let ring = Ring::map(chunk_steps, config.ring)?;
+        let ring = Ring::map(chunk_steps, config.ring, config.memory)?;
         let header = RunHeader {
             chunk_steps,
             elf_sha256: program.raw.elf_sha256,
@@ -179,6 +180,10 @@ fn finish(
         Ok(End::StepLimit) => {
             fault::report_limit(program, run);
             exit::STEP_LIMIT
+        }
+        Ok(End::MemoryLimit(limit)) => {
+            fault::report_memory(program, run, *limit);
+            exit::MEMORY_LIMIT
         }
         Err(failure) => failure.exit_status(),
     };

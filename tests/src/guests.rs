@@ -233,6 +233,7 @@ impl Interpreted {
             End::Exit(status) => status,
             End::Fault(fault) => fault.kind.exit_status(),
             End::StepLimit => hartlog_format::status::exit::STEP_LIMIT,
+            End::MemoryLimit(_) => hartlog_format::status::exit::MEMORY_LIMIT,
         }
     }
 }

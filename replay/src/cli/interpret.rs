@@ -32,6 +32,9 @@ pub struct Args {
     /// Stop after so many retired instructions.
     #[arg(long, value_name = "N")]
     steps: Option<u64>,
+    /// Bytes of memory that the guest may have.
+    #[arg(long, value_name = "N")]
+    memory: Option<u64>,
     /// Environment string of the guest, such as KEY=VALUE (may be repeated).
     #[arg(long, value_name = "STRING")]
     env: Vec<std::ffi::OsString>,
@@ -50,6 +53,7 @@ impl Args {
         let options = Options {
             chunk_steps: self.chunk_steps,
             step_limit: self.steps,
+            memory_limit: self.memory,
             args: bytes(self.args).collect(),
             env: bytes(self.env).collect(),
         };
@@ -93,6 +97,13 @@ impl Args {
                     program.elf().locate(pc)
                 );
                 exit::STEP_LIMIT
+            }
+            End::MemoryLimit(limit) => {
+                eprintln!(
+                    "hartlog: the memory limit of {limit} bytes was reached at pc {}",
+                    program.elf().locate(interpreter.hart().pc)
+                );
+                exit::MEMORY_LIMIT
             }
         })
     }

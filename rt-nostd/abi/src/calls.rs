@@ -174,6 +174,44 @@ impl Abi {
         Ok(Outcome { result, exit: None })
     }
 
+    /// Whether the guest has more memory than its limit, or would have after the call that these
+    /// registers ask for. Then the run ends in front of the `ecall`: the guest is told nothing that
+    /// depends on the limit.
+    pub fn over_limit(&self, x: Option<&[u64; 32]>) -> bool {
+        let limit = self.memory_limit;
+        if limit == u64::MAX {
+            return false;
+        }
+        let fresh = match x {
+            Some(x) => self.fresh(x),
+            None => 0,
+        };
+        self.mapped() + fresh > limit
+    }
+
+    /// Bytes of the pages that a call would map where there are none.
+    fn fresh(&self, x: &[u64; 32]) -> u64 {
+        match x[17] {
+            number::BRK => {
+                let (old, new) = (page_ceil(self.brk), page_ceil(x[10]));
+                let grows = x[10] >= self.brk_start
+                    && x[10] <= GUEST_END
+                    && new > old
+                    && self.regions.is_free(old, new);
+                if grows { new - old } else { 0 }
+            }
+            number::MMAP => match self.place([x[10], x[11], x[12], x[13], x[14], x[15]]) {
+                Ok((start, end)) => {
+                    let there = self.regions.as_slice().iter();
+                    let there = there.map(|r| r.end.min(end).saturating_sub(r.start.max(start)));
+                    end - start - there.sum::<u64>()
+                }
+                Err(_) => 0,
+            },
+            _ => 0,
+        }
+    }
+
     /// Calls that touch no memory and change nothing.
     fn answer<H: Host>(&mut self, host: &mut H, call: u64, a: [u64; 6]) -> Result<u64, Errno> {
         let open = |error| Err(if is_open(a[0]) { error } else { Errno::EBADF });

@@ -69,6 +69,8 @@ pub struct Abi {
     /// Words drawn from the random stream.
     random: u64,
     unknown: calls::Named,
+    /// Most bytes of memory that the guest may have.
+    memory_limit: u64,
 }
 
 impl Abi {
@@ -80,6 +82,26 @@ impl Abi {
     /// Whether all `len` bytes at `addr` can be read, or written if `write`.
     pub fn accessible(&self, addr: u64, len: u64, write: bool) -> bool {
         self.regions.accessible(addr, len, write)
+    }
+
+    /// Bytes of all pages that the guest has, whatever their protection: segments, stack and its
+    /// guard, heap, mappings.
+    pub fn mapped(&self) -> u64 {
+        self.regions
+            .as_slice()
+            .iter()
+            .map(|r| r.end - r.start)
+            .sum()
+    }
+
+    /// Sets the most bytes of memory that the guest may have; see [`Abi::over_limit`].
+    pub fn limit_memory(&mut self, bytes: u64) {
+        self.memory_limit = bytes;
+    }
+
+    /// The most bytes of memory that the guest may have.
+    pub fn memory_limit(&self) -> u64 {
+        self.memory_limit
     }
 
     /// End (exclusive) of the stack.

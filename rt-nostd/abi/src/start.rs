@@ -239,6 +239,7 @@ impl Abi {
             mmap_top: guard_start,
             random: AT_RANDOM_WORDS,
             unknown: Named::new(),
+            memory_limit: u64::MAX,
         })
     }
 

@@ -300,7 +300,7 @@ impl<'a> Chunk<'a> {
             steps,
         )?;
         let kind = header.end_kind.get();
-        require(kind <= end::STEP_LIMIT, offset, "end_kind", kind.into())?;
+        require(kind <= end::MEMORY_LIMIT, offset, "end_kind", kind.into())?;
         require(
             kind != end::NEXT || steps == chunk_steps,
             offset,
@@ -315,7 +315,8 @@ impl<'a> Chunk<'a> {
         };
         require(code_ok, offset, "end_code", code.into())?;
         let value = header.end_value.get();
-        require(kind == end::FAULT || value == 0, offset, "end_value", value)?;
+        let has_value = matches!(kind, end::FAULT | end::MEMORY_LIMIT);
+        require(has_value || value == 0, offset, "end_value", value)?;
         let (log_len, events_len) = (header.log_len.get(), header.events_len.get());
         // At most 2^32 steps of 8 bytes: no overflow below.
         require(
@@ -546,7 +547,7 @@ impl<'a> Footer<'a> {
         }
         let kind = fixed.end_kind.get();
         require(
-            (end::EXIT..=end::STEP_LIMIT).contains(&kind),
+            (end::EXIT..=end::MEMORY_LIMIT).contains(&kind),
             offset,
             "end_kind",
             kind.into(),

@@ -97,4 +97,6 @@ pub mod exit {
     pub const CONFIG: u8 = 203;
     /// A defect of the runtime itself.
     pub const INTERNAL: u8 = 204;
+    /// The memory limit (`HARTLOG_MEMORY`) was reached.
+    pub const MEMORY_LIMIT: u8 = 205;
 }

@@ -21,7 +21,7 @@ pub const FOOTER_MAGIC: [u8; 8] = *b"HLFOOTER";
 /// Last bytes of a complete trace.
 pub const TAIL_MAGIC: [u8; 8] = *b"HLTRACE.";
 /// Version of this layout.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 /// [`FileHeader::abi`]: Linux user ABI of RV64.
 pub const ABI_LINUX: u32 = 1;
 /// [`FileHeader::isa`] of every guest: I, M, A, B (Zba, Zbb, Zbs) and C, bit `c - 'A'` each.
@@ -69,6 +69,9 @@ pub mod end {
     pub const FAULT: u32 = 2;
     /// The step limit of the run was reached.
     pub const STEP_LIMIT: u32 = 3;
+    /// The environment call at `end_pc` asked for more memory than the run was given, which is
+    /// `end_value` bytes (or the guest had more from the start).
+    pub const MEMORY_LIMIT: u32 = 4;
 }
 
 /// Start of a chunk record. `log_len` bytes of log, padding to 8 and `events_len` bytes of host
