@@ -2,6 +2,7 @@
 //!
 //! * [`guests`]: the manifests; [`prepare`]: what must be built first;
 //! * [`measure`]: timed runs; [`counts`]: host instructions by callgrind;
+//! * [`replay`]: speed of replay;
 //! * [`model`]: the results and figures derived from them; [`stats`], [`machine`];
 //! * [`markdown`], [`svg`], [`compare`]: reports.
 #![forbid(unsafe_code)]
@@ -15,6 +16,7 @@ mod markdown;
 mod measure;
 mod model;
 mod prepare;
+mod replay;
 mod stats;
 mod svg;
 
@@ -47,6 +49,7 @@ struct Cli {
 enum Command {
     Run(RunArgs),
     Counts(CountsArgs),
+    Replay(replay::ReplayArgs),
 }
 
 /// Runs guests in every variant, pinned and in turns, and reports times, ratios and sizes.
@@ -157,6 +160,7 @@ fn main() -> ExitCode {
     let done = match &cli.command {
         Command::Run(args) => run(&cli, args),
         Command::Counts(args) => count(&cli, args),
+        Command::Replay(args) => replay::run(&cli.root, cli.compiler.clone(), args),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
