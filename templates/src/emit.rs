@@ -21,6 +21,7 @@ use crate::borrow::{Loan, Loans};
 use crate::place::{A, BUDGET, Placement, slot};
 use crate::rewrite;
 use crate::rows::Written;
+use crate::window::Window;
 use hartlog_format::contract::Site;
 use hartlog_format::witness::Columns;
 use hartlog_isa::{Effect, Hart, Inst, NO_RESERVATION, Port, Width, execute};
@@ -240,6 +241,8 @@ pub struct Emitter<'a> {
     pub(crate) row: u32,
     /// Replay: bytes of memory operations written in this block so far.
     pub(crate) ops: u32,
+    /// Replay: addresses that are known to be inside the window.
+    pub(crate) window: Window,
     pub(crate) index: u32,
     pub(crate) steps: u32,
     pub(crate) pc: u64,
@@ -291,6 +294,7 @@ impl<'a> Emitter<'a> {
             log: 0,
             row: 0,
             ops: 0,
+            window: Window::default(),
             index: 0,
             steps: 0,
             pc: 0,
@@ -315,6 +319,9 @@ impl<'a> Emitter<'a> {
         let fallthrough = fallthrough.filter(|pc| self.region_of(*pc) == Some(self.region));
         let initial = values(steps, &mut self.values);
         self.loans.start(steps, &self.place);
+        if self.replaying() {
+            self.window.start(steps);
+        }
         self.steps = steps.len() as u32;
         self.log = 0;
         self.row = 0;
@@ -549,6 +556,9 @@ impl<'a> Emitter<'a> {
 
     /// The step wrote its rd: what happens to that value from here on.
     fn written(&mut self, inst: &Inst) {
+        if self.replaying() {
+            self.window.written(inst, self.previous == Follow::Skip);
+        }
         let value = self.values[self.index as usize];
         if let Some(rd) = inst.writes() {
             self.remaining[rd as usize] = (value.uses, value.exit_after_last_use);

@@ -26,3 +26,4 @@ pub mod place;
 pub mod rewrite;
 mod rows;
 pub mod stubs;
+mod window;

@@ -10,10 +10,11 @@
 use crate::asm::{Alu, Cond, Gpr, Mem, Size};
 use crate::emit::{Emitter, Lazy, Mode, Src, Stub};
 use crate::place::{A, D, STATE, field};
+use crate::window::Span;
 use hartlog_format::contract::{WINDOW, offset};
-use hartlog_format::layout::GUEST_MIN;
+use hartlog_format::layout::{GUEST_END, GUEST_MIN};
 use hartlog_format::witness::{Columns, MemoryOp, area, displacement};
-use hartlog_isa::{Inst, Width};
+use hartlog_isa::{Effect, Inst, Width};
 use std::mem::{offset_of, size_of};
 
 /// What an access does.
@@ -146,49 +147,61 @@ impl Emitter<'_> {
     }
 
     /// Replay of an access: checks the address `rs1 + imm` and writes it where it is wanted. Uses
-    /// rax.
+    /// rax and rdx.
     pub(crate) fn access_address(&mut self, inst: &Inst, width: Width, access: Access) {
         let wanted = self.wants(Columns::ADDR | Columns::MEMORY);
-        match self.address_operand(inst) {
-            Operand::Known(addr) => {
-                if addr.wrapping_sub(GUEST_MIN) > WINDOW[window(width)] {
-                    // Always outside.
-                    self.asm.alu(Alu::Cmp, Size::D, A, A);
-                    self.jcc_stub(Cond::E, Stub::Address);
-                }
-                if wanted {
-                    self.asm.mov_imm(A, addr as i64);
-                    self.put_address(A);
-                }
+        if let Some(addr) = self.known_address(inst) {
+            if addr.wrapping_sub(GUEST_MIN) > WINDOW[window(width)] {
+                // Always outside.
+                self.asm.alu(Alu::Cmp, Size::D, A, A);
+                self.jcc_stub(Cond::E, Stub::Address);
             }
-            Operand::At(mem) if wanted => {
-                let host = match mem {
-                    Mem {
-                        base: Some(r),
-                        index: None,
-                        disp: 0,
-                        ..
-                    } => r,
-                    _ => {
-                        self.asm.lea(Size::Q, A, mem);
-                        A
-                    }
-                };
-                self.put_address(host);
-                self.asm
-                    .lea(Size::Q, A, Mem::host(host, -(GUEST_MIN as i32)));
-                self.check_window(width);
+            if wanted {
+                self.asm.mov_imm(A, addr as i64);
+                self.put_address(A);
             }
-            Operand::At(mut mem) => {
-                if let Some(disp) = mem.disp.checked_sub(GUEST_MIN as i32) {
-                    mem.disp = disp;
+            self.begin_op(width, access);
+            return;
+        }
+        // Atomics are checked each on its own.
+        let plain = matches!(inst.op.effect(), Effect::Read(_) | Effect::Write(_));
+        let span = if plain {
+            self.window.check(self.index, inst)
+        } else {
+            let end = width.bytes() as i32;
+            Some(Span { first: 0, end })
+        };
+        if span.is_none() && !wanted {
+            return;
+        }
+        let mut mem = self.address_operand(inst);
+        if wanted {
+            let host = match mem {
+                Mem {
+                    base: Some(r),
+                    index: None,
+                    disp: 0,
+                    ..
+                } => r,
+                _ => {
                     self.asm.lea(Size::Q, A, mem);
-                } else {
-                    self.asm.lea(Size::Q, A, mem);
-                    self.asm.alu_imm(Alu::Sub, Size::Q, A, GUEST_MIN as i32);
+                    A
                 }
-                self.check_window(width);
+            };
+            self.put_address(host);
+            mem = Mem::host(host, 0);
+        }
+        if let Some(span) = span {
+            // From the access to the first byte of what is checked, as an offset in the window.
+            let more = span.first - inst.imm - GUEST_MIN as i32;
+            if let Some(disp) = mem.disp.checked_add(more) {
+                mem.disp = disp;
+                self.asm.lea(Size::Q, A, mem);
+            } else {
+                self.asm.lea(Size::Q, A, mem);
+                self.asm.alu_imm(Alu::Add, Size::Q, A, more);
             }
+            self.check_window(span.len());
         }
         self.begin_op(width, access);
     }
@@ -199,10 +212,16 @@ impl Emitter<'_> {
         self.begin_op(width, access);
     }
 
-    /// rax is an address less `GUEST_MIN`: leaves if it is outside the window.
-    fn check_window(&mut self, width: Width) {
-        let place = field(offset::WINDOW + 8 * window(width) as i32);
-        self.asm.alu(Alu::Cmp, Size::Q, A, place);
+    /// rax is an address less `GUEST_MIN`: leaves if not all of so many bytes are inside the window.
+    /// Uses rdx.
+    fn check_window(&mut self, len: u64) {
+        if len <= 8 && len.is_power_of_two() {
+            let place = field(offset::WINDOW + 8 * len.trailing_zeros() as i32);
+            self.asm.alu(Alu::Cmp, Size::Q, A, place);
+        } else {
+            self.asm.mov_imm(D, (GUEST_END - GUEST_MIN - len) as i64);
+            self.asm.alu(Alu::Cmp, Size::Q, A, D);
+        }
         self.jcc_stub(Cond::A, Stub::Address);
     }
 
@@ -279,27 +298,28 @@ impl Emitter<'_> {
         self.access_value(Access::Write, host);
     }
 
-    /// The address `rs1 + imm`, all 64 bits of it.
-    fn address_operand(&mut self, inst: &Inst) -> Operand {
-        let imm = inst.imm;
-        let known = |c: i64| Operand::Known(c.wrapping_add(i64::from(imm)) as u64);
-        if inst.rs1 == 0 {
-            return known(0);
-        }
-        match self.lazy(inst.rs1) {
-            Some(Lazy::Const(c)) => return known(c),
-            Some(Lazy::Inst(def)) => {
-                if let Some(mem) = self.folded_address(&def, imm) {
-                    return Operand::At(mem);
-                }
-                self.settle(inst.rs1);
+    /// The address `rs1 + imm`, if it is a constant.
+    fn known_address(&self, inst: &Inst) -> Option<u64> {
+        let base = match self.lazy(inst.rs1) {
+            _ if inst.rs1 == 0 => 0,
+            Some(Lazy::Const(c)) => c,
+            _ => return None,
+        };
+        Some(base.wrapping_add(i64::from(inst.imm)) as u64)
+    }
+
+    /// The address `rs1 + imm`, all 64 bits of it. May use rax and rdx.
+    fn address_operand(&mut self, inst: &Inst) -> Mem {
+        if let Some(Lazy::Inst(def)) = self.lazy(inst.rs1) {
+            if let Some(mem) = self.folded_address(&def, inst.imm) {
+                return mem;
             }
-            None => {}
+            self.settle(inst.rs1);
         }
         self.loans.protect([inst.rs1]);
         self.keep(inst.rs1);
         let base = self.reg_full(inst.rs1, A);
-        Operand::At(Mem::host(base, imm))
+        Mem::host(base, inst.imm)
     }
 
     /// A deferred sum as part of an address. Its own sources are in place.
@@ -367,12 +387,6 @@ impl Emitter<'_> {
     pub(crate) fn replaying(&self) -> bool {
         self.config.mode == Mode::Replay
     }
-}
-
-/// An effective address.
-enum Operand {
-    Known(u64),
-    At(Mem),
 }
 
 /// Index into `WINDOW` and the state block's copy of it.
