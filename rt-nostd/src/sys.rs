@@ -449,12 +449,21 @@ pub fn futex_wait(word: &AtomicU32, value: u32) {
     let _ = unsafe { call(number::FUTEX, args) };
 }
 
+/// Attempts at a wake-up.
+const WAKE_ATTEMPTS: u32 = 1000;
+
 /// Wakes everybody who waits on the word.
 pub fn futex_wake(word: &AtomicU32) {
     let all = i32::MAX as usize;
     let args = [word.as_ptr().expose_provenance(), FUTEX_WAKE, all, 0, 0, 0];
-    // SAFETY: the word is not touched.
-    let _ = unsafe { call(number::FUTEX, args) };
+    // A wake-up that fails has woken nobody, who would wait for ever. No kernel is known to refuse
+    // one, but what stands in between (a tracer, a filter of the host's) may.
+    for _ in 0..WAKE_ATTEMPTS {
+        // SAFETY: the word is not touched.
+        if unsafe { call(number::FUTEX, args) }.is_ok() {
+            return;
+        }
+    }
 }
 
 /// What happens on a signal (the kernel's `struct sigaction`).

@@ -2,5 +2,6 @@
 //! be, and that the list of allowed system calls has no entry too many.
 
 mod attacks;
+mod faults;
 mod hijacked;
 mod rules;
