@@ -41,6 +41,10 @@ impl Drop for Scratch {
 fn replay(args: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_replay"))
         .args(args)
+        .env(
+            "XDG_CACHE_HOME",
+            concat!(env!("CARGO_TARGET_TMPDIR"), "/cache"),
+        )
         .stdin(Stdio::null())
         .output()
         .expect("it starts")
@@ -273,4 +277,91 @@ fn a_closed_pipe_is_no_panic() {
         .expect("it starts");
     assert_eq!(output.status.code(), Some(exit::IO.into()));
     assert!(!stderr(&output).contains("panicked"));
+}
+
+#[test]
+fn engines_are_chosen_and_named() {
+    let scratch = Scratch::new("engines");
+    let (elf, trace) = scratch.program();
+    let cache = scratch.0.join("cache");
+    let cache = cache.to_str().expect("UTF-8");
+    for (engine, name) in [
+        ("auto", "compiled"),
+        ("compiled", "compiled"),
+        ("interpreted", "interpreted"),
+    ] {
+        let args = ["check", &trace, "--elf", &elf, "--json", "--cache", cache];
+        let output = expect(&[&args[..], &["--engine", engine]].concat(), exit::OK);
+        let value: serde_json::Value = serde_json::from_slice(&output.stdout).expect("valid JSON");
+        assert_eq!(value["engine"], name);
+        assert_eq!(stderr(&output), "");
+    }
+    let kept: Vec<PathBuf> = std::fs::read_dir(cache)
+        .expect("a cache")
+        .filter_map(|e| Some(e.ok()?.path()))
+        .collect();
+    let [kept] = &kept[..] else {
+        panic!("one file: {kept:?}");
+    };
+    let kept = kept.to_str().expect("UTF-8");
+    let with = ["check", &trace, "--elf", &elf, "--compiled", kept];
+    expect(&with, exit::OK);
+    // Compiled for other columns.
+    let other = [&with[..], &["--no-memory"]].concat();
+    let output = expect(&other, exit::INPUT);
+    assert!(stderr(&output).contains("flags is"), "{}", stderr(&output));
+}
+
+#[test]
+fn without_a_linker_chunks_are_interpreted() {
+    let scratch = Scratch::new("no-linker");
+    let (elf, trace) = scratch.program();
+    let run = |engine: &str| {
+        Command::new(env!("CARGO_BIN_EXE_replay"))
+            .args(["check", &trace, "--elf", &elf, "--engine", engine])
+            .env("XDG_CACHE_HOME", scratch.0.join("empty"))
+            .env("PATH", "/nonexistent")
+            .output()
+            .expect("it starts")
+    };
+    let output = run("auto");
+    assert_eq!(output.status.code(), Some(exit::OK.into()));
+    let warning = stderr(&output);
+    assert_eq!(
+        warning
+            .matches("warning: interpreting: cannot run ld")
+            .count(),
+        1,
+        "{warning}"
+    );
+    assert!(stdout(&output).contains(", interpreted"));
+    assert_eq!(run("compiled").status.code(), Some(exit::IO.into()));
+}
+
+#[test]
+fn counts_of_operations_and_instructions() {
+    let scratch = Scratch::new("counts");
+    let (elf, trace) = scratch.program();
+    for engine in ["compiled", "interpreted"] {
+        let args = ["counts", &trace, "--elf", &elf, "--engine", engine];
+        let text = stdout(&expect(&args, exit::OK));
+        let total = text.lines().next().expect("a line").trim();
+        assert_eq!(total, "82 instructions", "{text}");
+        assert!(text.contains(" 5   6.10 %  amoadd.d"), "{text}");
+        let json = [&args[..], &["--instructions", "--json"]].concat();
+        let output = expect(&json, exit::OK);
+        let value: serde_json::Value = serde_json::from_slice(&output.stdout).expect("valid JSON");
+        assert_eq!(value["instructions"], 82);
+        assert_eq!(value["operations"]["amoadd.d"], 5);
+        let each = value["each"].as_array().expect("a list");
+        let sum: u64 = each.iter().filter_map(|e| e["count"].as_u64()).sum();
+        assert_eq!(sum, 82);
+        let listing = [&args[..], &["--instructions"]].concat();
+        let text = stdout(&expect(&listing, exit::OK));
+        assert_eq!(
+            text.lines().filter(|l| l.contains(" amoadd.d ")).count(),
+            1,
+            "{text}"
+        );
+    }
 }

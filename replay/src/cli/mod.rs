@@ -1,6 +1,7 @@
 //! Subcommands.
 
 mod check;
+mod counts;
 mod dump;
 mod engine;
 mod info;
@@ -37,6 +38,7 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Check(check::Args),
+    Counts(counts::Args),
     Interpret(interpret::Args),
     Info(info::Args),
     Dump(dump::Args),
@@ -110,6 +112,7 @@ impl Cli {
     pub fn run(self) -> Result<u8, CliError> {
         match self.command {
             Command::Check(args) => args.run(),
+            Command::Counts(args) => args.run(),
             Command::Interpret(args) => args.run(),
             Command::Info(args) => args.run(),
             Command::Dump(args) => args.run(),
