@@ -110,6 +110,7 @@ impl Cache {
         if let Some(path) = &kept
             && compiler::link::link_shared(&object, path, LD).is_ok()
         {
+            make_private(path);
             return read(path);
         }
         let temporary = Temporary::new()?;
@@ -135,6 +136,17 @@ fn make_dir(dir: &Path) -> io::Result<()> {
     #[cfg(unix)]
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
     builder.create(dir)
+}
+
+/// Nobody else may write the file, whatever the umask says. If that fails, it is not used again.
+fn make_private(path: &Path) {
+    #[cfg(unix)]
+    {
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+        let _ = std::fs::set_permissions(path, mode);
+    }
+    #[cfg(not(unix))]
+    let _ = path;
 }
 
 /// Whether a file belongs to this user and nobody else can write it.
