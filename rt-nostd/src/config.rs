@@ -3,9 +3,7 @@
 use crate::report::{Failure, say};
 use core::ffi::CStr;
 use hartlog_format::layout::MAX_CHUNK_STEPS;
-
-/// Most slots of the ring.
-pub const MAX_SLOTS: u64 = 32;
+use hartlog_format::ring::{MAX_SLOTS, slots_for};
 
 /// Most steps of a run. Step numbers stay far away from where they would overflow.
 const MAX_STEPS: u64 = 1 << 62;
@@ -22,7 +20,11 @@ pub struct Config {
     /// `HARTLOG_MEMORY`: bytes that the guest may have.
     pub memory: Option<u64>,
     /// `HARTLOG_RING`: slots of the ring.
-    pub ring: Option<u64>,
+    ring: Option<u64>,
+    /// `HARTLOG_RING_BYTES`: size of the ring, if the number of slots is not given.
+    ring_bytes: Option<u64>,
+    /// `HARTLOG_LIVE`: file in memory that becomes the ring, and the process that consumes it.
+    pub live: Option<Consumer>,
     /// `HARTLOG_STATS`: print figures at the end.
     pub stats: bool,
     /// `HARTLOG_QUIET`: no warnings.
@@ -33,12 +35,23 @@ pub struct Config {
     guest_env: &'static [u8],
 }
 
+/// The process that consumes the ring of a live run.
+#[derive(Clone, Copy, Debug)]
+pub struct Consumer {
+    /// File in memory.
+    pub fd: i32,
+    /// Process.
+    pub pid: i32,
+}
+
 const PREFIX: &[u8] = b"HARTLOG_";
 const TRACE: &str = "HARTLOG_TRACE";
 const CHUNK_STEPS: &str = "HARTLOG_CHUNK_STEPS";
 const STEPS: &str = "HARTLOG_STEPS";
 const MEMORY: &str = "HARTLOG_MEMORY";
 const RING: &str = "HARTLOG_RING";
+const RING_BYTES: &str = "HARTLOG_RING_BYTES";
+const LIVE: &str = "HARTLOG_LIVE";
 const STATS: &str = "HARTLOG_STATS";
 const QUIET: &str = "HARTLOG_QUIET";
 const FILTER: &str = "HARTLOG_FILTER";
@@ -58,6 +71,8 @@ impl Config {
             steps: None,
             memory: None,
             ring: None,
+            ring_bytes: None,
+            live: None,
             stats: false,
             quiet: false,
             filter: true,
@@ -93,6 +108,11 @@ impl Config {
             } else if is(RING) {
                 let expected = "a number from 1 to 32";
                 config.ring = Some(number(RING, value, 1, MAX_SLOTS, expected)?);
+            } else if is(RING_BYTES) {
+                let expected = "a number from 1 to 2^40";
+                config.ring_bytes = Some(number(RING_BYTES, value, 1, 1 << 40, expected)?);
+            } else if is(LIVE) {
+                config.live = Some(consumer(value)?);
             } else if is(STATS) {
                 config.stats = number(STATS, value, 0, 1, "0 or 1")? == 1;
             } else if is(QUIET) {
@@ -107,10 +127,18 @@ impl Config {
                 unknown = Some(name);
             }
         }
+        let both = config.live.is_some() && config.trace.is_some();
+        require(!both, LIVE, b"", "unset where HARTLOG_TRACE is set")?;
         if let (Some(name), false) = (unknown, config.quiet) {
             say!("warning: {} has no meaning", name.escape_ascii());
         }
         Ok(config)
+    }
+
+    /// Slots of the ring, if they are asked for.
+    pub fn slots(&self, chunk_steps: u64) -> Option<u64> {
+        self.ring
+            .or_else(|| self.ring_bytes.map(|bytes| slots_for(chunk_steps, bytes)))
     }
 
     /// The guest's environment.
@@ -121,6 +149,19 @@ impl Config {
 
 fn strings(list: &'static [u8]) -> impl Iterator<Item = &'static [u8]> + Clone {
     list.split(|b| *b == b';').filter(|s| !s.is_empty())
+}
+
+/// `FD:PID`.
+fn consumer(value: &'static [u8]) -> Result<Consumer, Failure> {
+    let expected = "DESCRIPTOR:PROCESS, as `replay run` sets it";
+    let most = i32::MAX as u64;
+    let at = value.iter().position(|b| *b == b':');
+    require(at.is_some(), LIVE, value, expected)?;
+    let (fd, pid) = value.split_at(at.unwrap_or(0));
+    Ok(Consumer {
+        fd: number(LIVE, fd, 3, most, expected)? as i32,
+        pid: number(LIVE, pid.get(1..).unwrap_or_default(), 1, most, expected)? as i32,
+    })
 }
 
 fn require(

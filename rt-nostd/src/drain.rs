@@ -4,13 +4,13 @@ use crate::buffer::Buffer;
 use crate::guest::Output;
 use crate::recorder::{Futex, Ring};
 use crate::report::Failure;
-use crate::ring::Control;
 use crate::sys::{self, Errno, IoVec};
 use crate::thread;
 use core::ffi::CStr;
 use core::ptr::{with_exposed_provenance, with_exposed_provenance_mut};
 use core::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use hartlog_format::layout::PAGE;
+use hartlog_format::ring::{Ticket, Wait};
 use hartlog_format::trace::*;
 use sha2::Digest;
 use zerocopy::IntoBytes;
@@ -95,36 +95,8 @@ impl Drain {
             errno,
             chunks: 0,
         };
-        let mut strings = Buffer::new()?;
-        let argc = run.args.clone().count() as u32;
-        for string in run.args.chain(run.env) {
-            strings.extend(string)?;
-            strings.extend(&[0])?;
-        }
-        let args = strings.bytes_mut();
-        let header = FileHeader {
-            magic: FILE_MAGIC,
-            version: VERSION.into(),
-            header_len: (size_of::<FileHeader>() as u32).into(),
-            xlen: 64.into(),
-            abi: ABI_LINUX.into(),
-            isa: ISA.into(),
-            chunk_steps: run.chunk_steps.into(),
-            elf_sha256: run.elf_sha256,
-            log_form: LOG_PACKED.into(),
-            argc: argc.into(),
-            args_len: (args.len() as u64).into(),
-            reserved: [0; 32],
-        };
-        let header_checksum = header_checksum(&header, args);
-        let checksum = header_checksum.to_le_bytes();
-        let padding = pad8(args.len() as u64) as usize - args.len();
-        let mut parts = [
-            IoVec::new(header.as_bytes()),
-            IoVec::new(args),
-            IoVec::new(&[0; 8][..padding]),
-            IoVec::new(&checksum),
-        ];
+        let (header_checksum, mut header) = file_header(run)?;
+        let mut parts = [IoVec::new(header.bytes_mut())];
         let start = parts.iter().map(|p| p.left() as u64).sum();
         let fd = sys::create(path).map_err(failed)?;
         write_all(fd, &mut parts).map_err(failed)?;
@@ -217,6 +189,46 @@ impl Drain {
     }
 }
 
+/// The start of a trace, up to its first chunk, and its checksum.
+///
+/// # Errors
+/// [`Failure::Host`].
+pub fn file_header<A, E>(run: RunHeader<A, E>) -> Result<(u64, Buffer), Failure>
+where
+    A: Iterator<Item = &'static [u8]> + Clone,
+    E: Iterator<Item = &'static [u8]>,
+{
+    const SIZE: usize = size_of::<FileHeader>();
+    let mut bytes = Buffer::new()?;
+    bytes.extend(&[0; SIZE])?;
+    let argc = run.args.clone().count() as u32;
+    for string in run.args.chain(run.env) {
+        bytes.extend(string)?;
+        bytes.extend(&[0])?;
+    }
+    let (fixed, args) = bytes.bytes_mut().split_at_mut(SIZE);
+    let header = FileHeader {
+        magic: FILE_MAGIC,
+        version: VERSION.into(),
+        header_len: (SIZE as u32).into(),
+        xlen: 64.into(),
+        abi: ABI_LINUX.into(),
+        isa: ISA.into(),
+        chunk_steps: run.chunk_steps.into(),
+        elf_sha256: run.elf_sha256,
+        log_form: LOG_PACKED.into(),
+        argc: argc.into(),
+        args_len: (args.len() as u64).into(),
+        reserved: [0; 32],
+    };
+    fixed.copy_from_slice(header.as_bytes());
+    let checksum = header_checksum(&header, args);
+    let padding = pad8(args.len() as u64) as usize - args.len();
+    bytes.extend(&[0; 8][..padding])?;
+    bytes.extend(&checksum.to_le_bytes())?;
+    Ok((checksum, bytes))
+}
+
 /// Moves a value to where both threads see it.
 fn share(value: Shared) -> Result<&'static Shared, Failure> {
     const { assert!(size_of::<Shared>() <= PAGE as usize) };
@@ -253,8 +265,9 @@ extern "C" fn run_drain(shared: usize) -> ! {
     let mut offset = shared.start;
     let mut chunk = 0;
     loop {
-        let ticket = Control::ticket(&shared.ring.geometry, chunk);
-        control.receive(ticket, &Futex);
+        let ticket = Ticket::new(shared.ring.geometry.slots, chunk);
+        // This ring is this process's own, and the producer always ends its phases.
+        let _: Wait = control.receive(ticket, 0, &Futex);
         // SAFETY: it is the consumer's turn to use the slot, and this is the only consumer.
         let header = unsafe { shared.ring.header(ticket) };
         let is_last = header.magic != CHUNK_MAGIC || header.end_kind.get() != end::NEXT;

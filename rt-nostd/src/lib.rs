@@ -7,7 +7,8 @@
 //! 1. `cpu`: the processor has what the generated code needs; `config`: the environment;
 //! 2. `signal`: faults of the guest come as signals, on a stack of their own;
 //! 3. `guest`: the guest's memory, filled by the ABI (`hartlog_abi`);
-//! 4. `recorder` and `ring`: chunks in slots; `drain`: a thread that writes them to a file;
+//! 4. `recorder`: chunks in the slots of a ring; `drain`: a thread that writes them to a file;
+//!    `live`: a ring that another process consumes;
 //! 5. `filter`: from here on the kernel refuses system calls that are not in its list;
 //! 6. `run`: generated code, chunk ends, environment calls; `interp`: the instructions that
 //!    generated code cannot do;
@@ -25,6 +26,8 @@
 //! | `HARTLOG_STEPS` | retired instructions after which the run ends with status 200 |
 //! | `HARTLOG_MEMORY` | bytes of memory that the guest may have; when it asks for more the run ends with status 205 |
 //! | `HARTLOG_RING` | slots of the ring, 1 to 32; 4 if not set, 2 for very large chunks |
+//! | `HARTLOG_RING_BYTES` | size of the ring, where `HARTLOG_RING` is not set: as many slots as fit, 2 to 32 |
+//! | `HARTLOG_LIVE` | `DESCRIPTOR:PROCESS`, set by `replay run`: a file in memory that becomes the ring, and the parent process, which consumes it |
 //! | `HARTLOG_STATS` | 1: a line of JSON on standard error at the end: `steps`, `interpreted` (steps of the fallback interpreter), `chunks`, `log_bytes`, `event_bytes`, `wall_ns` (of the run, without set-up and the end of the trace), `mips`, `status` |
 //! | `HARTLOG_QUIET` | 1: no warnings (memory that is not locked, unknown environment calls, …) |
 //! | `HARTLOG_FILTER` | 0: the kernel is not told which system calls to refuse |
@@ -49,10 +52,10 @@ mod filter;
 mod guest;
 mod interp;
 mod libcalls;
+mod live;
 mod program;
 mod recorder;
 mod report;
-mod ring;
 mod run;
 mod signal;
 mod start;

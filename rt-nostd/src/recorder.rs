@@ -2,13 +2,17 @@
 //! it.
 
 use crate::drain::Drain;
+use crate::live::Live;
 use crate::report::{Failure, say};
-use crate::ring::{Control, Geometry, HUGE_PAGE, LOG_OFFSET, Park, Ticket};
 use crate::sys;
 use core::ptr::{with_exposed_provenance, with_exposed_provenance_mut};
 use core::sync::atomic::AtomicU32;
 use hartlog_format::contract::HartState;
 use hartlog_format::layout::{PAGE, page_ceil};
+use hartlog_format::ring::{
+    Control, Geometry, HUGE_PAGE, LOG_OFFSET, MAX_EVENTS_CAPACITY, Park, Ticket, Wait,
+    slot_checksum,
+};
 use hartlog_format::trace::{CHUNK_MAGIC, ChunkHeader, end};
 
 /// How a chunk or a run ends.
@@ -33,7 +37,13 @@ impl ChunkEnd {
 
 /// Sizes that the event area of a slot may have: address space, not memory. The second is for
 /// hosts that limit address space.
-const EVENTS_CAPACITY: [u64; 2] = [16 << 30, 64 << 20];
+const EVENTS_CAPACITY: [u64; 2] = [MAX_EVENTS_CAPACITY, 64 << 20];
+
+/// Sizes that the event area of a slot may have, of a guest with so much memory.
+pub fn events_capacities(memory: Option<u64>) -> impl Iterator<Item = u64> {
+    let most = memory.map_or(u64::MAX, |bytes| page_ceil(bytes).max(EVENTS_KEPT));
+    EVENTS_CAPACITY.into_iter().map(move |size| size.min(most))
+}
 
 /// Part of the event area that a slot keeps from round to round.
 const EVENTS_KEPT: u64 = 1 << 20;
@@ -44,9 +54,10 @@ const EVENTS_COMMITTED: u64 = 64 << 10;
 /// Waits by futex.
 pub struct Futex;
 
-impl Park for Futex {
-    fn wait(&self, word: &AtomicU32, value: u32) {
+impl Park<AtomicU32> for Futex {
+    fn wait(&self, word: &AtomicU32, value: u32) -> bool {
         sys::futex_wait(word, value);
+        true
     }
 
     fn wake(&self, word: &AtomicU32) {
@@ -57,9 +68,30 @@ impl Park for Futex {
 /// The ring in memory.
 #[derive(Clone, Copy)]
 pub struct Ring {
-    base: usize,
+    /// Address of its start.
+    pub base: usize,
     /// Sizes and offsets.
     pub geometry: Geometry,
+    /// It is a file in memory that another process maps too.
+    pub shared: bool,
+}
+
+/// Maps address space for a ring, aligned for huge pages.
+///
+/// # Errors
+/// That of `mmap`.
+pub fn reserve(geometry: &Geometry, prot: usize) -> Result<usize, sys::Errno> {
+    let size = geometry.size() + HUGE_PAGE;
+    let addr = sys::map(size as usize, prot)?;
+    Ok(addr.next_multiple_of(HUGE_PAGE as usize))
+}
+
+/// There is no room for a ring.
+pub fn no_room(errno: sys::Errno) -> Failure {
+    Failure::Host {
+        what: "no address space for the trace ring (smaller chunks or fewer slots take less)",
+        errno,
+    }
 }
 
 impl Ring {
@@ -68,36 +100,31 @@ impl Ring {
     /// # Errors
     /// [`Failure::Host`].
     pub fn map(chunk_steps: u64, slots: Option<u64>, memory: Option<u64>) -> Result<Ring, Failure> {
-        let most = memory.map_or(u64::MAX, |bytes| page_ceil(bytes).max(EVENTS_KEPT));
         let mut result = Err(sys::Errno::EINVAL);
-        for events_capacity in EVENTS_CAPACITY {
-            let geometry = Geometry::new(chunk_steps, slots, events_capacity.min(most));
-            let size = geometry.size() + HUGE_PAGE;
-            result = sys::map(size as usize, sys::PROT_RW).map(|addr| Ring {
-                base: addr.next_multiple_of(HUGE_PAGE as usize),
+        for events_capacity in events_capacities(memory) {
+            let geometry = Geometry::new(chunk_steps, slots, events_capacity, 0);
+            result = reserve(&geometry, sys::PROT_RW).map(|base| Ring {
+                base,
                 geometry,
+                shared: false,
             });
             if result.is_ok() {
                 break;
             }
         }
-        result.map_err(|errno| Failure::Host {
-            what: "no address space for the trace ring (smaller chunks or fewer slots take less)",
-            errno,
-        })
+        result.map_err(no_room)
     }
 
     /// The control page.
     pub fn control(&self) -> &'static Control {
-        let at = self.base + self.geometry.control_offset() as usize;
         // SAFETY: the page is part of the mapping, which stays, and starts as zero; all that is
         // in it are atomics.
-        unsafe { &*with_exposed_provenance(at) }
+        unsafe { &*with_exposed_provenance(self.base) }
     }
 
     /// Address of a slot.
     pub fn slot(&self, ticket: Ticket) -> usize {
-        self.base + (ticket.slot * self.geometry.stride) as usize
+        self.base + self.geometry.slot(ticket) as usize
     }
 
     /// Address of a slot's log.
@@ -120,6 +147,16 @@ impl Ring {
     }
 }
 
+/// Where sealed chunks go.
+pub enum Sink {
+    /// Nowhere.
+    Nowhere,
+    /// To a thread that writes a file.
+    File(Drain),
+    /// To another process.
+    Live(Live),
+}
+
 /// Writes chunks into the ring.
 pub struct Recorder {
     ring: Ring,
@@ -134,7 +171,7 @@ pub struct Recorder {
     quiet: bool,
     /// Most bytes that may be locked in memory.
     lock_limit: u64,
-    drain: Option<Drain>,
+    sink: Sink,
     /// Bytes of log in sealed chunks.
     pub log_bytes: u64,
     /// Bytes of host events in sealed chunks.
@@ -142,18 +179,18 @@ pub struct Recorder {
 }
 
 impl Recorder {
-    /// A recorder without chunk. Without a drain, sealed chunks go nowhere.
-    pub fn new(ring: Ring, drain: Option<Drain>, quiet: bool) -> Recorder {
+    /// A recorder without chunk.
+    pub fn new(ring: Ring, sink: Sink, quiet: bool) -> Recorder {
         let mut recorder = Recorder {
             ring,
-            ticket: Control::ticket(&ring.geometry, 0),
+            ticket: Ticket::new(ring.geometry.slots, 0),
             chunk: 0,
             is_open: false,
             events_len: 0,
             prepared: 0,
             quiet,
             lock_limit: sys::lock_limit(),
-            drain,
+            sink,
             log_bytes: 0,
             event_bytes: 0,
         };
@@ -163,7 +200,10 @@ impl Recorder {
 
     /// Descriptor of the trace, if it is written.
     pub fn trace_fd(&self) -> Option<u32> {
-        self.drain.as_ref().map(Drain::fd)
+        match &self.sink {
+            Sink::File(drain) => Some(drain.fd()),
+            Sink::Nowhere | Sink::Live(_) => None,
+        }
     }
 
     /// Chunks that were sealed.
@@ -181,16 +221,21 @@ impl Recorder {
     /// free.
     ///
     /// # Errors
-    /// [`Failure::Trace`] when the drain cannot go on.
+    /// [`Failure::Trace`], [`Failure::Live`] when the consumer cannot go on.
     pub fn open(&mut self, state: &mut HartState, step: u64) -> Result<(), Failure> {
-        self.ticket = Control::ticket(&self.ring.geometry, self.chunk);
-        if let Some(drain) = &self.drain {
-            let control = self.ring.control();
-            control.acquire(self.ticket, &Futex);
-            self.is_open = true;
-            if control.stop.is_raised() {
-                return Err(drain.failure());
+        self.ticket = Ticket::new(self.ring.geometry.slots, self.chunk);
+        let control = self.ring.control();
+        match &self.sink {
+            Sink::Nowhere => {}
+            Sink::File(drain) => {
+                // This ring is this process's own, and the drain always ends its phases.
+                let _: Wait = control.acquire(self.ticket, &Futex);
+                self.is_open = true;
+                if control.stop.is_raised() {
+                    return Err(drain.failure());
+                }
             }
+            Sink::Live(live) => live.acquire(self.chunk, self.ticket)?,
         }
         self.is_open = true;
         self.prepare();
@@ -216,9 +261,10 @@ impl Recorder {
             let used = self.header().events_len.get();
             if used > EVENTS_KEPT {
                 let start = self.ring.events(self.ticket) + EVENTS_KEPT as usize;
+                let len = page_ceil(used - EVENTS_KEPT) as usize;
                 // SAFETY: the slot is the producer's and its events are consumed. On an error the
                 // memory stays, and is used again.
-                let _ = unsafe { sys::discard(start, page_ceil(used - EVENTS_KEPT) as usize) };
+                let _ = unsafe { sys::discard(start, len, self.ring.shared) };
             }
             return;
         }
@@ -302,6 +348,7 @@ impl Recorder {
         header.end_value = how.value.into();
         header.log_len = log_len.into();
         header.events_len = events_len.into();
+        header.checksum = slot_checksum(header).into();
         self.log_bytes += log_len;
         self.event_bytes += events_len;
         self.chunk += 1;
@@ -310,7 +357,7 @@ impl Recorder {
 
     fn hand_over(&mut self) {
         self.is_open = false;
-        if self.drain.is_some() {
+        if !matches!(self.sink, Sink::Nowhere) {
             self.ring.control().publish(self.ticket, &Futex);
         }
     }
@@ -320,15 +367,16 @@ impl Recorder {
     ///
     /// # Errors
     /// [`Failure::Trace`].
-    pub fn finish(&mut self) -> Result<Option<Drain>, Failure> {
-        if self.is_open {
-            self.header().magic = [0; 4];
-            self.hand_over();
+    pub fn finish(&mut self) -> Result<Sink, Failure> {
+        let sink = core::mem::replace(&mut self.sink, Sink::Nowhere);
+        if let Sink::File(drain) = &sink {
+            if self.is_open {
+                self.header().magic = [0; 4];
+                self.is_open = false;
+                self.ring.control().publish(self.ticket, &Futex);
+            }
+            drain.join()?;
         }
-        let Some(drain) = self.drain.take() else {
-            return Ok(None);
-        };
-        drain.join()?;
-        Ok(Some(drain))
+        Ok(sink)
     }
 }

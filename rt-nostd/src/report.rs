@@ -117,6 +117,8 @@ pub enum Failure {
         /// Chunks that are in the file.
         chunks: u64,
     },
+    /// Nobody consumes the ring any more.
+    Live(&'static str),
 }
 
 impl Failure {
@@ -124,7 +126,7 @@ impl Failure {
     pub fn exit_status(&self) -> u8 {
         match self {
             Failure::Config { .. } | Failure::NoTrace => exit::CONFIG,
-            Failure::Trace { .. } => exit::TRACE_OUTPUT,
+            Failure::Trace { .. } | Failure::Live(_) => exit::TRACE_OUTPUT,
             Failure::Program(_) => exit::INTERNAL,
             Failure::Cpu(_)
             | Failure::Host { .. }
@@ -186,6 +188,7 @@ impl fmt::Display for Failure {
                 }
                 SetupError::Host(()) => f.write_str("no memory"),
             },
+            Failure::Live(why) => write!(f, "{why}: the guest is stopped"),
             Failure::Trace {
                 path,
                 errno,

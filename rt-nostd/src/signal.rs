@@ -14,6 +14,7 @@ use core::arch::global_asm;
 use core::ptr::{with_exposed_provenance, with_exposed_provenance_mut};
 use core::sync::atomic::{AtomicU64, Ordering};
 use hartlog_format::contract::{HartState, reason};
+use hartlog_format::ring::CONSUMER_GONE_SIGNAL;
 use hartlog_format::status::exit;
 
 const SIGILL: i32 = 4;
@@ -127,6 +128,40 @@ pub fn install() -> Result<(), Failure> {
         }
     }
     Ok(())
+}
+
+/// Ends the process with a message when its parent ends, whatever it is doing: it consumes the
+/// ring.
+///
+/// # Errors
+/// [`Failure::Host`].
+pub fn end_with_parent(parent: i32) -> Result<(), Failure> {
+    const SA_ONSTACK: u64 = 0x0800_0000;
+    const SA_RESTORER: u64 = 0x0400_0000;
+    let failed = |errno| Failure::Host {
+        what: "the end of the replayer cannot be noticed",
+        errno,
+    };
+    let action = SigAction {
+        handler: parent_ended as extern "C" fn(i32) as usize,
+        flags: SA_ONSTACK | SA_RESTORER,
+        restorer: hartlog_sigreturn as unsafe extern "C" fn() as usize,
+        mask: u64::MAX,
+    };
+    // SAFETY: the handler is made for this, and does not return.
+    unsafe { sys::set_action(CONSUMER_GONE_SIGNAL, &action) }.map_err(failed)?;
+    sys::signal_when_parent_ends(CONSUMER_GONE_SIGNAL).map_err(failed)?;
+    // It may have ended before.
+    if sys::parent() != parent {
+        return Err(Failure::Live("the replayer has ended"));
+    }
+    Ok(())
+}
+
+extern "C" fn parent_ended(_: i32) {
+    let failure = Failure::Live("the replayer has ended");
+    say!("{failure}");
+    sys::exit(failure.exit_status());
 }
 
 extern "C" fn handler(signal: i32, info: usize, context: usize) {

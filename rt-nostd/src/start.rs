@@ -4,8 +4,9 @@ use crate::config::Config;
 use crate::drain::{Drain, RunHeader};
 use crate::fault;
 use crate::guest::{self, GuestHost, Output};
+use crate::live::Live;
 use crate::program::Program;
-use crate::recorder::{Recorder, Ring};
+use crate::recorder::{Recorder, Ring, Sink};
 use crate::report::{Failure, Line, say};
 use crate::run::{End, Run};
 use crate::{cpu, filter, signal, sys};
@@ -74,7 +75,7 @@ fn main(args: Strings, env: Strings) -> Result<u8, Failure> {
     cpu::check()?;
     let program = Program::get()?;
     let config = Config::read(env)?;
-    if config.trace.is_some() && !program.traces() {
+    if (config.trace.is_some() || config.live.is_some()) && !program.traces() {
         return Err(Failure::NoTrace);
     }
     signal::install()?;
@@ -96,21 +97,28 @@ fn main(args: Strings, env: Strings) -> Result<u8, Failure> {
 
     let chunk_steps = config.chunk_steps.unwrap_or(program.raw.chunk_steps);
     if program.traces() {
-        let ring = Ring::map(chunk_steps, config.ring, config.memory)?;
         let header = RunHeader {
             chunk_steps,
             elf_sha256: program.raw.elf_sha256,
             args: guest_args,
             env: config.guest_env(),
         };
-        let drain = config
-            .trace
-            .map(|path| Drain::start(path, ring, header))
-            .transpose()?;
-        if drain.is_some() && sys::processors() == 1 && !config.quiet {
+        let slots = config.slots(chunk_steps);
+        let recorder = if let Some(consumer) = config.live {
+            let live = Live::start(consumer, header, slots, config.memory)?;
+            Recorder::new(live.ring(), Sink::Live(live), config.quiet)
+        } else {
+            let ring = Ring::map(chunk_steps, slots, config.memory)?;
+            let sink = match config.trace {
+                Some(path) => Sink::File(Drain::start(path, ring, header)?),
+                None => Sink::Nowhere,
+            };
+            Recorder::new(ring, sink, config.quiet)
+        };
+        if config.trace.is_some() && sys::processors() == 1 && !config.quiet {
             say!("warning: there is one processor: guest and trace writer share it");
         }
-        host.recorder = Some(Recorder::new(ring, drain, config.quiet));
+        host.recorder = Some(recorder);
     }
 
     // SAFETY: the block belongs to the object that this runtime is linked to, is large enough and
@@ -191,13 +199,18 @@ fn finish(
     let output: Output = core::mem::take(&mut run.host.output);
     let drained = match &mut run.host.recorder {
         Some(recorder) => recorder.finish(),
-        None => Ok(None),
+        None => Ok(Sink::Nowhere),
     };
     // A failed run leaves its sealed chunks, and no footer.
     let end = end?;
-    if let Some(drain) = drained? {
-        let last = end.of_chunk();
-        drain.complete(total_steps, last.kind, last.code, output)?;
+    let last = end.of_chunk();
+    match drained? {
+        Sink::Nowhere => {}
+        Sink::File(drain) => drain.complete(total_steps, last.kind, last.code, output)?,
+        Sink::Live(live) => {
+            let chunks = run.host.recorder.as_ref().map_or(0, Recorder::chunks);
+            live.complete(chunks, total_steps, last, output);
+        }
     }
     if config.stats {
         statistics(run, status, nanoseconds);

@@ -303,6 +303,55 @@ pub unsafe fn map_at(addr: usize, len: usize, prot: usize) -> Result<(), Errno> 
     unsafe { call(number::MMAP, [addr, len, prot, flags, NO_FD, 0]) }.map(drop)
 }
 
+/// Maps a file, shared with whoever else maps it, whatever was there.
+///
+/// # Errors
+/// That of `mmap`.
+///
+/// # Safety
+/// Nothing refers to what was there.
+pub unsafe fn map_shared_at(addr: usize, len: usize, fd: i32) -> Result<(), Errno> {
+    const MAP_SHARED_NORESERVE: usize = 0x1 | 0x4000;
+    let flags = MAP_SHARED_NORESERVE | MAP_FIXED;
+    // SAFETY: the caller's.
+    unsafe { call(number::MMAP, [addr, len, PROT_RW, flags, fd as usize, 0]) }.map(drop)
+}
+
+/// Forbids that a file in memory changes its size, for good.
+///
+/// # Errors
+/// That of `fcntl`.
+pub fn seal_size(fd: i32) -> Result<(), Errno> {
+    const F_ADD_SEALS: usize = 1033;
+    const SEAL_SHRINK_GROW: usize = 1 | 2 | 4;
+    let args = [fd as usize, F_ADD_SEALS, SEAL_SHRINK_GROW, 0, 0, 0];
+    // SAFETY: no memory is touched.
+    unsafe { call(number::FCNTL, args) }.map(drop)
+}
+
+/// Closes a descriptor.
+pub fn close(fd: i32) {
+    // SAFETY: no memory is touched. There is nothing to do about an error.
+    let _ = unsafe { call(number::CLOSE, [fd as usize, 0, 0, 0, 0, 0]) };
+}
+
+/// Asks for a signal when the parent of this process ends.
+///
+/// # Errors
+/// That of `prctl`.
+pub fn signal_when_parent_ends(signal: i32) -> Result<(), Errno> {
+    const PR_SET_PDEATHSIG: usize = 1;
+    let args = [PR_SET_PDEATHSIG, signal as usize, 0, 0, 0, 0];
+    // SAFETY: no memory is touched.
+    unsafe { call(number::PRCTL, args) }.map(drop)
+}
+
+/// The parent of this process.
+pub fn parent() -> i32 {
+    // SAFETY: no memory is touched.
+    unsafe { call(number::GETPPID, [0; 6]) }.map_or(0, |pid| pid as i32)
+}
+
 /// Grows a mapping; it may move.
 ///
 /// # Errors
@@ -360,17 +409,22 @@ pub fn populate(addr: usize, len: usize) -> Result<(), Errno> {
     unsafe { call(number::MADVISE, [addr, len, ADVICE, 0, 0, 0]) }.map(drop)
 }
 
-/// Gives pages of a private mapping back; they read as zero afterwards.
+/// Gives pages of a mapping back (if it is shared, those of the file); they read as zero
+/// afterwards.
 ///
 /// # Errors
 /// That of `madvise`.
 ///
 /// # Safety
 /// Nothing relies on what is in them.
-pub unsafe fn discard(addr: usize, len: usize) -> Result<(), Errno> {
-    const ADVICE: usize = value::MADV_DONTNEED as usize;
+pub unsafe fn discard(addr: usize, len: usize, shared: bool) -> Result<(), Errno> {
+    let advice = if shared {
+        value::MADV_REMOVE
+    } else {
+        value::MADV_DONTNEED
+    };
     // SAFETY: the caller's.
-    unsafe { call(number::MADVISE, [addr, len, ADVICE, 0, 0, 0]) }.map(drop)
+    unsafe { call(number::MADVISE, [addr, len, advice as usize, 0, 0, 0]) }.map(drop)
 }
 
 /// Commits pages and keeps them in memory.
@@ -437,15 +491,21 @@ const FUTEX_WAKE: usize = value::FUTEX_WAKE as usize;
 
 /// Waits until woken, if the word has this value. May return early.
 pub fn futex_wait(word: &AtomicU32, value: u32) {
+    futex_wait_for(word, value, None);
+}
+
+/// The same, for so many nanoseconds at most (less than a second).
+pub fn futex_wait_for(word: &AtomicU32, value: u32, nanoseconds: Option<u64>) {
+    let timeout = [0, nanoseconds.unwrap_or(0)];
     let args = [
         word.as_ptr().expose_provenance(),
         FUTEX_WAIT,
         value as usize,
-        0,
+        nanoseconds.map_or(0, |_| timeout.as_ptr().expose_provenance()),
         0,
         0,
     ];
-    // SAFETY: the word lives through the call.
+    // SAFETY: the word and the timeout (`struct timespec`) live through the call.
     let _ = unsafe { call(number::FUTEX, args) };
 }
 

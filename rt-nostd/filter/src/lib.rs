@@ -32,6 +32,7 @@ pub mod number {
     pub const EXIT: u32 = 60;
     pub const FCNTL: u32 = 72;
     pub const FTRUNCATE: u32 = 77;
+    pub const GETPPID: u32 = 110;
     pub const SIGALTSTACK: u32 = 131;
     pub const MLOCK: u32 = 149;
     pub const PRCTL: u32 = 157;
@@ -59,6 +60,7 @@ pub mod value {
     pub const NO_FD: u64 = u64::MAX;
     pub const MREMAP_MAYMOVE: u64 = 1;
     pub const MADV_DONTNEED: u64 = 4;
+    pub const MADV_REMOVE: u64 = 9;
     pub const MADV_HUGEPAGE: u64 = 14;
     pub const MADV_POPULATE_WRITE: u64 = 23;
     pub const FUTEX_WAIT: u64 = 0;
@@ -108,7 +110,7 @@ const fn rule<const N: usize>(number: u32, some: [Check; N]) -> Rule {
 }
 
 /// Number of rules.
-pub const RULE_COUNT: usize = 21;
+pub const RULE_COUNT: usize = 22;
 
 use Check::{Bits, Guest, Host, Is, Trace};
 
@@ -143,6 +145,8 @@ pub const RULES: [Rule; RULE_COUNT] = [
         [Host(0), Is(2, value::MADV_POPULATE_WRITE)],
     ),
     rule(number::MADVISE, [Host(0), Is(2, value::MADV_DONTNEED)]),
+    // The same in a ring that is shared with a replayer.
+    rule(number::MADVISE, [Host(0), Is(2, value::MADV_REMOVE)]),
     // The index of a trace with many chunks.
     rule(
         number::MREMAP,

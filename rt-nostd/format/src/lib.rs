@@ -4,6 +4,7 @@
 //! * [`contract`]: what generated code and the runtime share (state block, program descriptor,
 //!   fault sites, reasons for leaving generated code);
 //! * [`trace`]: the byte layout of a trace, its checksums, and a validating parser;
+//! * [`ring`]: the ring of chunk slots, its layout and its protocol;
 //! * [`status`]: exit statuses and fault kinds.
 //!
 //! Nothing outside this crate repeats one of its numbers: assembly takes `offset_of!` constants.
@@ -13,6 +14,7 @@
 pub mod contract;
 pub mod layout;
 pub mod parse;
+pub mod ring;
 pub mod status;
 pub mod trace;
 pub mod witness;
