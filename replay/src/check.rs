@@ -10,7 +10,8 @@ use crate::shadow::{Line, Shadow};
 use crate::trace::{Trace, TraceError};
 use crate::witness::{self, Columns, MemoryOp};
 use crossbeam::channel::{self, Receiver, Sender};
-use hartlog_format::parse::Chunk;
+use hartlog_format::parse::{Chunk, Header};
+use hartlog_format::trace::{ChunkHeader, FooterHeader};
 use hartlog_isa::{Hart, Width};
 use std::ops::Range;
 use std::time::Duration;
@@ -153,7 +154,7 @@ impl From<Difference> for CheckError {
 }
 
 /// What is to be said of a chunk.
-struct Followed<'t> {
+pub(crate) struct Followed<'t> {
     chunk: Chunk<'t>,
     hart: Hart,
     stretches: Vec<Stretch<'t>>,
@@ -161,10 +162,10 @@ struct Followed<'t> {
 
 /// What a [`Follower`] says of a chunk; `None` if a value read is not the one that was written in
 /// the chunk.
-type FollowerOutput<'t> = Option<Followed<'t>>;
+pub(crate) type FollowerOutput<'t> = Option<Followed<'t>>;
 
 /// Collects the memory accesses of a chunk.
-struct Follower<'t> {
+pub(crate) struct Follower<'t> {
     /// `None`: memory is not followed.
     shadow: Option<Shadow>,
     /// Buffers that were used before: fresh memory costs more than what is done with it.
@@ -174,7 +175,18 @@ struct Follower<'t> {
     contradiction: bool,
 }
 
-impl<'t> Follower<'t> {
+impl Follower<'_> {
+    /// A consumer for a thread, which finds buffers in `spare`.
+    pub(crate) fn new(memory: bool, spare: Receiver<Vec<Line>>) -> Self {
+        Follower {
+            shadow: memory.then(Shadow::new),
+            spare,
+            chunk: None,
+            stretches: Vec::new(),
+            contradiction: false,
+        }
+    }
+
     /// What was accessed since the last call.
     fn cut(&mut self) -> Vec<Line> {
         match &mut self.shadow {
@@ -275,22 +287,13 @@ pub fn check_with<'t>(
     let program = engine.program();
     drive::same_program(trace, program)?;
     let memory = options.memory();
-    let auditor = if memory {
+    let mut merge = Merge::new(program, memory);
+    if memory {
         let first = (!trace.is_empty())
             .then(|| verified(trace, 0))
             .transpose()?;
-        let header = trace.header()?;
-        Some(Auditor::new(program, &header, first.map(|c| c.header))?)
-    } else {
-        None
-    };
-    let (spare_sender, spare) = channel::unbounded();
-    let mut merge = Merge {
-        trace,
-        program,
-        auditor,
-        spare: spare_sender,
-    };
+        merge.start(&trace.header()?, first.map(|c| c.header))?;
+    }
     let options = drive::Options {
         cores: options.cores.clone(),
         jobs: options.jobs,
@@ -298,21 +301,16 @@ pub fn check_with<'t>(
         order: Order::Chunks,
     };
     let mut done = 0;
+    let spare = merge.spare();
     let result = drive::run(
         trace,
         engine,
         &options,
-        |_| Follower {
-            shadow: memory.then(Shadow::new),
-            spare: spare.clone(),
-            chunk: None,
-            stretches: Vec::new(),
-            contradiction: false,
-        },
+        |_| Follower::new(memory, spare.clone()),
         |index, output| {
             match output {
                 Some(followed) => merge.take(followed)?,
-                None => return Err(merge.contradiction(index)),
+                None => return Err(contradiction(program, &trace.chunk(index)?)),
             }
             done += 1;
             progress(done);
@@ -321,10 +319,15 @@ pub fn check_with<'t>(
     );
     let summary = result.map_err(|error| match error {
         // Inside a chunk the first difference may be one of memory.
-        CheckError::Difference(found) if memory => merge.first_of(found),
+        CheckError::Difference(found) if memory => match trace.chunk(found.chunk) {
+            Ok(chunk) => first_of(program, &chunk, found),
+            Err(_) => CheckError::Difference(found),
+        },
         error => error,
     })?;
-    merge.finish()?;
+    if let Some(footer) = trace.footer()? {
+        merge.finish(footer.fixed)?;
+    }
     Ok(Report {
         chunks: summary.chunks,
         steps: summary.steps,
@@ -338,16 +341,44 @@ pub fn check_with<'t>(
 }
 
 /// Takes finished chunks in order.
-struct Merge<'p, 't> {
-    trace: &'t Trace,
+pub(crate) struct Merge<'p> {
     program: &'p Program,
+    memory: bool,
     auditor: Option<Auditor<'p>>,
     /// Takes back buffers.
-    spare: Sender<Vec<Line>>,
+    spare: (Sender<Vec<Line>>, Receiver<Vec<Line>>),
 }
 
-impl<'t> Merge<'_, 't> {
-    fn take(&mut self, followed: Followed<'t>) -> Result<(), CheckError> {
+impl<'p> Merge<'p> {
+    /// Nothing taken yet. If memory is followed, [`Merge::start`] is next.
+    pub(crate) fn new(program: &'p Program, memory: bool) -> Merge<'p> {
+        Merge {
+            program,
+            memory,
+            auditor: None,
+            spare: channel::unbounded(),
+        }
+    }
+
+    /// Where the threads find buffers.
+    pub(crate) fn spare(&self) -> Receiver<Vec<Line>> {
+        self.spare.1.clone()
+    }
+
+    /// Memory before the first step, see [`Auditor::new`].
+    pub(crate) fn start(
+        &mut self,
+        header: &Header<'_>,
+        first: Option<&ChunkHeader>,
+    ) -> Result<(), CheckError> {
+        if self.memory {
+            self.auditor = Some(Auditor::new(self.program, header, first)?);
+        }
+        Ok(())
+    }
+
+    /// Takes the next chunk.
+    pub(crate) fn take(&mut self, followed: Followed<'_>) -> Result<(), CheckError> {
         let header = followed.chunk.header;
         let steps = header.steps.get();
         let Some(auditor) = &mut self.auditor else {
@@ -360,7 +391,7 @@ impl<'t> Merge<'_, 't> {
             }
             // Nobody takes it after the last chunk; small ones are not worth it.
             if stretch.lines.capacity() >= 64 {
-                let _ = self.spare.send(stretch.lines);
+                let _ = self.spare.0.send(stretch.lines);
             }
             if let Some(call) = &stretch.call {
                 auditor.call(call).map_err(|kind| {
@@ -385,47 +416,45 @@ impl<'t> Merge<'_, 't> {
         Ok(())
     }
 
-    /// The first difference inside a chunk with a value read that was not written.
-    fn contradiction(&self, index: u64) -> CheckError {
-        match self.in_memory(index) {
-            Ok(Some(difference)) => CheckError::Difference(difference),
-            Ok(None) => CheckError::Engine { chunk: index },
-            Err(error) => error.into(),
-        }
-    }
-
-    /// The first difference of a chunk of which one is known.
-    fn first_of(&self, known: Box<Difference>) -> CheckError {
-        match self.in_memory(known.chunk) {
-            Ok(Some(first)) => CheckError::Difference(first),
-            _ => CheckError::Difference(known),
-        }
-    }
-
-    /// The first difference inside a chunk, accesses to memory included.
-    fn in_memory(&self, index: u64) -> Result<Option<Box<Difference>>, TraceError> {
-        let chunk = self.trace.chunk(index)?;
-        let code: Code<LogPort<'_, Shadow>> = self.program.code();
-        let mut port = LogPort::new(Shadow::new());
-        let result = execute(self.program, &code, &chunk, &mut port, |shadow, _| {
-            shadow.take(Vec::new());
-        });
-        Ok(result.err().map(Box::new))
-    }
-
-    fn finish(&self) -> Result<(), CheckError> {
-        let (Some(auditor), Some(footer)) = (&self.auditor, self.trace.footer()?) else {
+    /// Compares the output with what the footer says.
+    pub(crate) fn finish(&self, footer: &FooterHeader) -> Result<(), CheckError> {
+        let Some(auditor) = &self.auditor else {
             return Ok(());
         };
         let (len, digest) = auditor.output();
-        if footer.fixed.output_len.get() != len {
+        if footer.output_len.get() != len {
             return Err(CheckError::Output { what: "length" });
         }
-        if footer.fixed.output_sha256 != digest {
+        if footer.output_sha256 != digest {
             return Err(CheckError::Output { what: "digest" });
         }
         Ok(())
     }
+}
+
+/// The first difference inside a chunk with a value read that was not written.
+pub(crate) fn contradiction(program: &Program, chunk: &Chunk<'_>) -> CheckError {
+    match in_memory(program, chunk) {
+        Some(difference) => CheckError::Difference(difference),
+        None => CheckError::Engine {
+            chunk: chunk.header.index.get(),
+        },
+    }
+}
+
+/// The first difference of a chunk of which one is known, memory included.
+pub(crate) fn first_of(program: &Program, chunk: &Chunk<'_>, known: Box<Difference>) -> CheckError {
+    CheckError::Difference(in_memory(program, chunk).unwrap_or(known))
+}
+
+/// The first difference inside a chunk, accesses to memory included.
+fn in_memory(program: &Program, chunk: &Chunk<'_>) -> Option<Box<Difference>> {
+    let code: Code<LogPort<'_, Shadow>> = program.code();
+    let mut port = LogPort::new(Shadow::new());
+    let result = execute(program, &code, chunk, &mut port, |shadow, _| {
+        shadow.take(Vec::new());
+    });
+    result.err().map(Box::new)
 }
 
 /// Finds the access of a chunk, from a step on, that does not agree with memory.

@@ -9,7 +9,7 @@ use crate::trace::{Trace, TraceError};
 use crate::witness::Consumer;
 use core_affinity::CoreId;
 use crossbeam::channel::{self, Receiver, Sender};
-use hartlog_format::parse::Chunk;
+use hartlog_format::parse::{Chunk, Header};
 use hartlog_format::trace::ISA;
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -91,7 +91,11 @@ struct Output<O> {
 /// # Errors
 /// [`CheckError`] that says why not.
 pub fn same_program(trace: &Trace, program: &Program) -> Result<(), CheckError> {
-    let header = trace.header()?;
+    header_of_program(&trace.header()?, program)
+}
+
+/// Whether a file header is one of a trace of this program.
+pub(crate) fn header_of_program(header: &Header<'_>, program: &Program) -> Result<(), CheckError> {
     let elf = program.elf().sha256;
     if header.fixed.elf_sha256 != elf {
         return Err(CheckError::OtherElf {
@@ -129,7 +133,7 @@ fn placement(options: &Options, allowed: &[CoreId]) -> Vec<Option<usize>> {
 }
 
 /// Pins this thread; whether that could be done.
-fn pin(core: Option<usize>, allowed: &[CoreId]) -> bool {
+pub(crate) fn pin(core: Option<usize>, allowed: &[CoreId]) -> bool {
     core.is_none_or(|id| {
         // Other numbers would be taken for an index by the system's own tables.
         let known = allowed.iter().any(|c| c.id == id);

@@ -49,6 +49,8 @@ pub mod error;
 pub mod fault;
 pub mod interp;
 pub mod io;
+#[cfg(target_os = "linux")]
+pub mod live;
 pub mod mapping;
 pub mod memory;
 pub mod program;

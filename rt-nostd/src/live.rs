@@ -149,8 +149,9 @@ impl Live {
 
 /// Gives a file in memory the size of a ring, for good, and maps it.
 fn map(fd: i32, geometry: Geometry) -> Result<Ring, sys::Errno> {
-    sys::truncate(fd, geometry.size())?;
+    // The file can grow only.
     let base = reserve(&geometry, sys::PROT_NONE)?;
+    sys::truncate(fd, geometry.size())?;
     sys::seal_size(fd)?;
     // SAFETY: the range was just reserved, and is as large as the ring.
     unsafe { sys::map_shared_at(base, geometry.size() as usize, fd) }?;

@@ -118,39 +118,44 @@ impl Args {
             report.chunks,
             report.steps
         )?;
-        writeln!(
-            out,
-            "read log {} bytes ({:.3} per step), host events {} bytes, memory {}",
-            report.log_bytes,
-            ratio(report.log_bytes as f64, report.steps as f64),
-            report.event_bytes,
-            if report.memory {
-                "consistent"
-            } else {
-                "not checked"
-            }
-        )?;
-        for (i, worker) in report.workers.iter().enumerate() {
-            let core = worker
-                .core
-                .map_or("any core".to_owned(), |c| format!("core {c}"));
-            writeln!(
-                out,
-                "thread {i} ({core}): {} chunks, {} steps, {:.0} MIPS",
-                worker.chunks,
-                worker.steps,
-                mips(worker.steps, worker.busy.as_secs_f64())
-            )?;
-        }
-        writeln!(
-            out,
-            "{:.3} s, {:.0} MIPS in all, {}",
-            report.wall.as_secs_f64(),
-            mips(report.steps, report.wall.as_secs_f64()),
-            super::engine::name(compiled)
-        )?;
+        write_report(&mut out, report, compiled)?;
         Ok(())
     }
+}
+
+/// What a check found, but for the line that says which.
+pub fn write_report(out: &mut dyn Write, report: &Report, compiled: bool) -> std::io::Result<()> {
+    writeln!(
+        out,
+        "read log {} bytes ({:.3} per step), host events {} bytes, memory {}",
+        report.log_bytes,
+        ratio(report.log_bytes as f64, report.steps as f64),
+        report.event_bytes,
+        if report.memory {
+            "consistent"
+        } else {
+            "not checked"
+        }
+    )?;
+    for (i, worker) in report.workers.iter().enumerate() {
+        let core = worker
+            .core
+            .map_or("any core".to_owned(), |c| format!("core {c}"));
+        writeln!(
+            out,
+            "thread {i} ({core}): {} chunks, {} steps, {:.0} MIPS",
+            worker.chunks,
+            worker.steps,
+            mips(worker.steps, worker.busy.as_secs_f64())
+        )?;
+    }
+    writeln!(
+        out,
+        "{:.3} s, {:.0} MIPS in all, {}",
+        report.wall.as_secs_f64(),
+        mips(report.steps, report.wall.as_secs_f64()),
+        super::engine::name(compiled)
+    )
 }
 
 fn ratio(a: f64, b: f64) -> f64 {
@@ -174,6 +179,14 @@ fn progress_bar(total: u64) -> ProgressBar {
 }
 
 fn json(trace: &Trace, report: &Report, compiled: bool) -> serde_json::Value {
+    let mut value = report_json(report, compiled);
+    value["complete"] = trace.is_complete().into();
+    value["file_bytes"] = trace.file_len().into();
+    value
+}
+
+/// What a check found.
+pub fn report_json(report: &Report, compiled: bool) -> serde_json::Value {
     let workers: Vec<_> = report
         .workers
         .iter()
@@ -190,13 +203,11 @@ fn json(trace: &Trace, report: &Report, compiled: bool) -> serde_json::Value {
     serde_json::json!({
         "ok": true,
         "engine": super::engine::name(compiled),
-        "complete": trace.is_complete(),
         "chunks": report.chunks,
         "steps": report.steps,
         "log_bytes": report.log_bytes,
         "log_bytes_per_step": ratio(report.log_bytes as f64, report.steps as f64),
         "event_bytes": report.event_bytes,
-        "file_bytes": trace.file_len(),
         "memory_checked": report.memory,
         "wall_seconds": report.wall.as_secs_f64(),
         "mips": mips(report.steps, report.wall.as_secs_f64()),

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 
 /// Which engine re-executes the chunks.
 #[derive(Debug, clap::Args)]
+#[group(skip)]
 pub struct Args {
     /// What re-executes the chunks: compiled code, the interpreter, or compiled code where that is
     /// possible.

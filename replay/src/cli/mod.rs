@@ -6,6 +6,8 @@ mod dump;
 mod engine;
 mod info;
 mod interpret;
+#[cfg(target_os = "linux")]
+mod run;
 
 use clap::{Parser, Subcommand};
 use hartlog_elf::{Elf, LoadError};
@@ -13,6 +15,8 @@ use hartlog_format::status::exit;
 use replay::check::CheckError;
 use replay::engine::CompileError;
 use replay::interp::InterpretError;
+#[cfg(target_os = "linux")]
+use replay::live::LiveError;
 use replay::program::Program;
 use replay::trace::TraceError;
 use std::path::{Path, PathBuf};
@@ -27,6 +31,7 @@ use std::path::{Path, PathBuf};
     after_help = "Examples:\n  \
     replay interpret prog.elf --trace prog.trace -- arg1 < input\n  \
     replay check prog.trace --elf prog.elf\n  \
+    replay run ./prog --elf prog.elf -- arg1 < input\n  \
     replay info prog.trace --chunks\n  \
     replay dump prog.trace --elf prog.elf --chunk 0 --steps 0..20"
 )]
@@ -39,6 +44,8 @@ pub struct Cli {
 enum Command {
     Check(check::Args),
     Counts(counts::Args),
+    #[cfg(target_os = "linux")]
+    Run(run::Args),
     Interpret(interpret::Args),
     Info(info::Args),
     Dump(dump::Args),
@@ -62,6 +69,14 @@ pub enum CliError {
         path: PathBuf,
         source: std::io::Error,
     },
+    #[cfg(target_os = "linux")]
+    #[error("{0}")]
+    Live(#[from] LiveError),
+    #[error("{}: {source}", path.display())]
+    Report {
+        path: PathBuf,
+        source: std::io::Error,
+    },
     #[error("standard output: {0}")]
     Stdout(#[from] std::io::Error),
 }
@@ -70,11 +85,14 @@ impl CliError {
     /// See [`exit`].
     pub fn exit_status(&self) -> u8 {
         match self {
+            #[cfg(target_os = "linux")]
+            CliError::Live(error) => run::status_of(error),
             CliError::Load(LoadError::Io { .. })
             | CliError::Trace {
                 source: TraceError::Io { .. },
                 ..
             }
+            | CliError::Report { .. }
             | CliError::Stdout(_)
             | CliError::Engine(CompileError::Io { .. }) => exit::IO,
             CliError::Engine(CompileError::Compiler(error)) => error.exit_status(),
@@ -113,6 +131,8 @@ impl Cli {
         match self.command {
             Command::Check(args) => args.run(),
             Command::Counts(args) => args.run(),
+            #[cfg(target_os = "linux")]
+            Command::Run(args) => args.run(),
             Command::Interpret(args) => args.run(),
             Command::Info(args) => args.run(),
             Command::Dump(args) => args.run(),

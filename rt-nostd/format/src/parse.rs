@@ -230,6 +230,74 @@ fn strings(blob: &[u8]) -> impl Iterator<Item = &[u8]> {
     blob.split_inclusive(|b| *b == 0).map(|s| &s[..s.len() - 1])
 }
 
+/// Checks the fields of a chunk's header. `offset` is told in errors, `chunk_steps` is that of the
+/// file header.
+///
+/// # Errors
+/// [`ParseError`] when no chunk has such a header.
+pub fn check_chunk_header(
+    header: &ChunkHeader,
+    offset: u64,
+    chunk_steps: u64,
+) -> Result<(), ParseError> {
+    if header.magic != CHUNK_MAGIC {
+        return Err(ParseError::Magic {
+            offset,
+            what: "chunk",
+        });
+    }
+    let size = size_of::<ChunkHeader>() as u64;
+    require(
+        u64::from(header.header_len.get()) == size,
+        offset,
+        "header_len",
+        header.header_len.get().into(),
+    )?;
+    let steps = header.steps.get();
+    require(steps <= chunk_steps, offset, "steps", steps)?;
+    let first = header.index.get().checked_mul(chunk_steps);
+    require(
+        first == Some(header.first_step.get()),
+        offset,
+        "first_step",
+        header.first_step.get(),
+    )?;
+    require(
+        first.and_then(|f| f.checked_add(steps)).is_some(),
+        offset,
+        "steps",
+        steps,
+    )?;
+    let kind = header.end_kind.get();
+    require(kind <= end::MEMORY_LIMIT, offset, "end_kind", kind.into())?;
+    require(
+        kind != end::NEXT || steps == chunk_steps,
+        offset,
+        "steps",
+        steps,
+    )?;
+    let code = header.end_code.get();
+    let code_ok = match kind {
+        end::EXIT => code <= 255,
+        end::FAULT => crate::status::FaultKind::from_code(code).is_some(),
+        _ => code == 0,
+    };
+    require(code_ok, offset, "end_code", code.into())?;
+    let value = header.end_value.get();
+    let has_value = matches!(kind, end::FAULT | end::MEMORY_LIMIT);
+    require(has_value || value == 0, offset, "end_value", value)?;
+    let (log_len, events_len) = (header.log_len.get(), header.events_len.get());
+    // At most 2^32 steps of 8 bytes: no overflow below.
+    require(
+        log_len <= steps * LOG_BYTES_PER_STEP,
+        offset,
+        "log_len",
+        log_len,
+    )?;
+    require(events_len % 8 == 0, offset, "events_len", events_len)?;
+    Ok(())
+}
+
 /// A validated chunk record.
 #[derive(Clone, Copy, Debug)]
 pub struct Chunk<'a> {
@@ -269,63 +337,10 @@ impl<'a> Chunk<'a> {
         offset: u64,
         chunk_steps: u64,
     ) -> Result<Chunk<'a>, ParseError> {
-        const WHAT: &str = "chunk header";
-        let (header, _) = take::<ChunkHeader>(bytes, offset, WHAT)?;
-        if header.magic != CHUNK_MAGIC {
-            return Err(ParseError::Magic {
-                offset,
-                what: "chunk",
-            });
-        }
-        let size = size_of::<ChunkHeader>() as u64;
-        require(
-            u64::from(header.header_len.get()) == size,
-            offset,
-            "header_len",
-            header.header_len.get().into(),
-        )?;
-        let steps = header.steps.get();
-        require(steps <= chunk_steps, offset, "steps", steps)?;
-        let first = header.index.get().checked_mul(chunk_steps);
-        require(
-            first == Some(header.first_step.get()),
-            offset,
-            "first_step",
-            header.first_step.get(),
-        )?;
-        require(
-            first.and_then(|f| f.checked_add(steps)).is_some(),
-            offset,
-            "steps",
-            steps,
-        )?;
-        let kind = header.end_kind.get();
-        require(kind <= end::MEMORY_LIMIT, offset, "end_kind", kind.into())?;
-        require(
-            kind != end::NEXT || steps == chunk_steps,
-            offset,
-            "steps",
-            steps,
-        )?;
-        let code = header.end_code.get();
-        let code_ok = match kind {
-            end::EXIT => code <= 255,
-            end::FAULT => crate::status::FaultKind::from_code(code).is_some(),
-            _ => code == 0,
-        };
-        require(code_ok, offset, "end_code", code.into())?;
-        let value = header.end_value.get();
-        let has_value = matches!(kind, end::FAULT | end::MEMORY_LIMIT);
-        require(has_value || value == 0, offset, "end_value", value)?;
+        let (header, _) = take::<ChunkHeader>(bytes, offset, "chunk header")?;
+        check_chunk_header(header, offset, chunk_steps)?;
         let (log_len, events_len) = (header.log_len.get(), header.events_len.get());
-        // At most 2^32 steps of 8 bytes: no overflow below.
-        require(
-            log_len <= steps * LOG_BYTES_PER_STEP,
-            offset,
-            "log_len",
-            log_len,
-        )?;
-        require(events_len % 8 == 0, offset, "events_len", events_len)?;
+        let size = size_of::<ChunkHeader>() as u64;
         let log_at = offset + size;
         let log = slice(bytes, log_at, log_len, "read log")?;
         let room = usize::try_from(log_at).ok().and_then(|at| bytes.get(at..));

@@ -99,4 +99,8 @@ pub mod exit {
     pub const INTERNAL: u8 = 204;
     /// The memory limit (`HARTLOG_MEMORY`) was reached.
     pub const MEMORY_LIMIT: u8 = 205;
+    /// A live run (`replay run`): what is replayed is not a run of this ELF.
+    pub const LIVE_MISMATCH: u8 = 206;
+    /// A live run: the ring was not set up, or is damaged.
+    pub const LIVE_RING: u8 = 207;
 }

@@ -24,6 +24,9 @@ enum Case {
     ),
     /// A guest that waits for input that cannot block, and is stopped and continued.
     Stopped,
+    /// A guest with an argument, in a live run with chunks of so many steps through one slot. What
+    /// it says on standard error is not kept.
+    Live(&'static str, &'static str, u64),
 }
 
 const TRACED: (&str, &str) = ("HARTLOG_TRACE", "trace");
@@ -55,6 +58,9 @@ fn case(rule: &Rule) -> Case {
             ],
             "",
         ),
+        number::MADVISE if has(Check::Is(2, value::MADV_REMOVE)) => {
+            Case::Live("attacks", "events", 400)
+        }
         number::MREMAP => Run("sha256", &[], &[TRACED, ("HARTLOG_CHUNK_STEPS", "16")], ""),
         number::FTRUNCATE => Run(
             "sha256",
@@ -95,6 +101,7 @@ impl Programs {
         let (name, more, variables, prefix) = match case {
             Case::Run(name, args, variables, prefix) => (name, args, variables, prefix),
             Case::Stopped => ("wordcount", &[][..], &[][..], ""),
+            Case::Live(name, ..) => (name, &[][..], &[][..], ""),
         };
         let guest = named(name);
         let mut program = self.get(&guest.elf);
@@ -118,6 +125,17 @@ impl Programs {
         let path = self.scratch.path("program");
         tests::image::install(&path, &program);
 
+        if let Case::Live(_, argument, chunk_steps) = case {
+            let options = replay::live::Options {
+                program: path,
+                args: vec![argument.into()],
+                slots: Some(1),
+                chunk_steps: Some(chunk_steps),
+                quiet: true,
+                ..Default::default()
+            };
+            return live(&guest, &options);
+        }
         let script = match prefix {
             "" => "exec \"$0\" \"$@\"".to_owned(),
             prefix => format!(
@@ -149,6 +167,21 @@ impl Programs {
             }
         }
         command.output().expect("a shell")
+    }
+}
+
+/// A live run.
+fn live(guest: &tests::guests::Guest, options: &replay::live::Options) -> Output {
+    let program = replay::program::Program::new(guest.load());
+    let ring = replay::live::Ring::new().expect("memory");
+    let columns = replay::witness::Columns::MEMORY;
+    let engine = replay::engine::Engine::interpreted(&program, columns);
+    let outcome = replay::live::run(&ring, &engine, options, &mut |_| {});
+    let status = outcome.expect("every chunk is right").status;
+    Output {
+        status: std::process::ExitStatus::from_raw(i32::from(status) << 8),
+        stdout: Vec::new(),
+        stderr: Vec::new(),
     }
 }
 
@@ -236,6 +269,9 @@ fn every_rule_of_the_filter_is_needed() {
             let silent =
                 rule.checks.contains(&Check::Is(0, 2)) || rule.number == number::RT_SIGRETURN;
             let silent = silent && output.status.signal() == Some(libc::SIGSYS);
+            let silent = silent
+                || matches!(case, Case::Live(..))
+                    && output.status.code() == Some(exit::INTERNAL.into());
             silent || output.status.code() == Some(exit::INTERNAL.into()) && said.contains(&wanted)
         });
         assert!(refused, "no run needs {rule:?}");

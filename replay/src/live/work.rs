@@ -1,0 +1,402 @@
+//! The threads that consume a ring: each takes the next chunk, re-executes it where it is, and
+//! whoever finishes the chunk whose turn it is brings it together with those before.
+
+use super::LiveError;
+use super::file::{TraceFile, frame, parts};
+use super::process::Bell;
+use super::ring::{Ring, RingError};
+use crate::check::{CheckError, Followed, Follower, Merge, contradiction, first_of};
+use crate::chunk::{first_difference, start_state};
+use crate::drive::Thread;
+use crate::engine::{Engine, ReplayError};
+use crate::error::{Difference, DifferenceKind};
+use hartlog_format::parse::{Chunk, Header};
+use hartlog_format::ring::{Park, Ticket, Wait};
+use hartlog_format::trace::end;
+use hartlog_isa::Hart;
+use rustix::thread::futex;
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard};
+use std::time::Instant;
+
+/// How long a thread waits before it looks whether there is still something to wait for. It is
+/// woken when there is not; this is for a wake-up that got lost because somebody wrote into the
+/// ring.
+const LOOK_AGAIN_NS: i64 = 100_000_000;
+
+/// No chunk.
+const NONE: u64 = u64::MAX;
+
+/// A chunk that is done, and what is to be said of it.
+struct Done<'t> {
+    chunk: Chunk<'t>,
+    ticket: Ticket,
+    hart: Hart,
+    followed: Followed<'t>,
+    frame: Option<Vec<u8>>,
+}
+
+/// Chunks that are done and those before them are not.
+struct Waiting<'t> {
+    next: u64,
+    /// A thread is at the one before `next`.
+    busy: bool,
+    done: BTreeMap<u64, Result<Done<'t>, LiveError>>,
+}
+
+/// What chunks come to, in order.
+pub(super) struct Sum<'p> {
+    pub(super) merge: Merge<'p>,
+    pub(super) file: Option<TraceFile>,
+    /// State at the end of the last chunk.
+    last: Option<Hart>,
+    /// `end_kind` and `end_code` of the last chunk.
+    pub(super) end: (u32, u32),
+    pub(super) chunks: u64,
+    pub(super) steps: u64,
+    pub(super) log_bytes: u64,
+    pub(super) event_bytes: u64,
+}
+
+/// What the threads share.
+pub(super) struct Shared<'a, 'p, 't> {
+    ring: &'t Ring,
+    slots: u64,
+    header: Header<'t>,
+    engine: &'a Engine<'p, 't>,
+    bell: &'a Bell,
+    memory: bool,
+    /// Level of compression, if there is a trace file; `Some(None)`: no compression.
+    file: Option<Option<i32>>,
+    threads: u32,
+    claimed: AtomicU64,
+    received: AtomicU64,
+    /// Chunks received and not given back.
+    in_flight: AtomicU64,
+    /// Number of the last chunk of the run, or [`NONE`].
+    last: AtomicU64,
+    /// The program has ended.
+    ended: AtomicBool,
+    failed: AtomicBool,
+    error: Mutex<Option<LiveError>>,
+    waiting: Mutex<Waiting<'t>>,
+    sum: Mutex<Sum<'p>>,
+}
+
+/// Nobody panics while it is held.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex
+        .lock()
+        .unwrap_or_else(|poisoned| poisoned.into_inner())
+}
+
+/// How a consumer waits.
+struct Consumer<F> {
+    /// Whether there is nothing to wait for any more.
+    is_over: F,
+}
+
+impl<F: Fn() -> bool> Park<AtomicU32> for Consumer<F> {
+    fn wait(&self, word: &AtomicU32, value: u32) -> bool {
+        if (self.is_over)() {
+            return false;
+        }
+        let timeout = futex::Timespec {
+            tv_sec: 0,
+            tv_nsec: LOOK_AGAIN_NS,
+        };
+        // Whatever it says, the word is looked at again.
+        let _ = futex::wait(word, futex::Flags::empty(), value, Some(&timeout));
+        true
+    }
+
+    fn wake(&self, word: &AtomicU32) {
+        wake(word);
+    }
+}
+
+fn wake(word: &AtomicU32) {
+    // It fails for addresses that are not mapped only.
+    let _ = futex::wake(word, futex::Flags::empty(), i32::MAX as u32);
+}
+
+/// Wakes everybody.
+struct Alarm;
+
+impl Park<AtomicU32> for Alarm {
+    fn wait(&self, _: &AtomicU32, _: u32) -> bool {
+        false
+    }
+
+    fn wake(&self, word: &AtomicU32) {
+        wake(word);
+    }
+}
+
+/// How chunks are consumed.
+pub(super) struct Setting<'a, 'p, 't> {
+    pub(super) ring: &'t Ring,
+    pub(super) header: Header<'t>,
+    pub(super) engine: &'a Engine<'p, 't>,
+    pub(super) bell: &'a Bell,
+    pub(super) memory: bool,
+    pub(super) file: Option<TraceFile>,
+    pub(super) threads: usize,
+    pub(super) slots: u64,
+}
+
+impl<'a, 'p, 't> Shared<'a, 'p, 't> {
+    pub(super) fn new(setting: Setting<'a, 'p, 't>) -> Shared<'a, 'p, 't> {
+        Shared {
+            ring: setting.ring,
+            slots: setting.slots,
+            header: setting.header,
+            engine: setting.engine,
+            bell: setting.bell,
+            memory: setting.memory,
+            file: setting.file.as_ref().map(TraceFile::zstd),
+            threads: setting.threads as u32,
+            claimed: AtomicU64::new(0),
+            received: AtomicU64::new(0),
+            in_flight: AtomicU64::new(0),
+            last: AtomicU64::new(NONE),
+            ended: AtomicBool::new(false),
+            failed: AtomicBool::new(false),
+            error: Mutex::new(None),
+            waiting: Mutex::new(Waiting {
+                next: 0,
+                busy: false,
+                done: BTreeMap::new(),
+            }),
+            sum: Mutex::new(Sum {
+                merge: Merge::new(setting.engine.program(), setting.memory),
+                file: setting.file,
+                last: None,
+                end: (end::NEXT, 0),
+                chunks: 0,
+                steps: 0,
+                log_bytes: 0,
+                event_bytes: 0,
+            }),
+        }
+    }
+
+    /// Whether there will be no chunk of this number, for all that is known.
+    fn nothing_after(&self, index: u64) -> bool {
+        self.failed.load(Ordering::Acquire)
+            || self.ended.load(Ordering::Acquire)
+            || self.last.load(Ordering::Acquire) < index
+    }
+
+    /// Wakes the threads that wait for a chunk.
+    fn alarm(&self) {
+        for turn in self.ring.control().turns() {
+            turn.alarm(&Alarm);
+        }
+    }
+
+    /// The program has ended: what it handed over is all.
+    pub(super) fn program_ended(&self) {
+        self.ended.store(true, Ordering::Release);
+        self.alarm();
+    }
+
+    /// Whether a thread found something wrong.
+    pub(super) fn has_failed(&self) -> bool {
+        self.failed.load(Ordering::Acquire)
+    }
+
+    /// Notes the first error, and stops everybody.
+    pub(super) fn fail(&self, error: LiveError) {
+        lock(&self.error).get_or_insert(error);
+        self.failed.store(true, Ordering::Release);
+        self.ring.control().stop.raise();
+        self.alarm();
+        self.bell.ring();
+    }
+
+    /// Whether program and threads wait for each other: that cannot be unless somebody wrote into
+    /// the ring.
+    pub(super) fn is_stuck(&self) -> Option<u64> {
+        let received = self.received.load(Ordering::Acquire);
+        if self.in_flight.load(Ordering::Acquire) != 0 || self.nothing_after(received) {
+            return None;
+        }
+        let control = self.ring.control();
+        let chunk = control
+            .producer_waits
+            .0
+            .load(Ordering::Acquire)
+            .checked_sub(1)?;
+        let ticket = Ticket::new(self.slots, chunk);
+        let its_turn = control.turn(ticket).is_at(ticket.phase);
+        (received < chunk || !its_turn).then_some(received)
+    }
+
+    /// Ends the threads' part: the first error, if there is one, and the sum.
+    pub(super) fn into_result(self) -> (Option<LiveError>, Sum<'p>) {
+        let take = |e: std::sync::PoisonError<_>| e.into_inner();
+        let error = self.error.into_inner().unwrap_or_else(take);
+        let take = |e: std::sync::PoisonError<_>| e.into_inner();
+        (error, self.sum.into_inner().unwrap_or_else(take))
+    }
+
+    /// Consumes chunks until there are no more.
+    pub(super) fn serve(&self, core: Option<usize>) -> Thread {
+        let mut stats = Thread {
+            core,
+            ..Thread::default()
+        };
+        let mut worker = self.engine.worker();
+        let spare = lock(&self.sum).merge.spare();
+        let mut follower = Follower::new(self.memory, spare);
+        loop {
+            let index = self.claimed.fetch_add(1, Ordering::Relaxed);
+            if self.last.load(Ordering::Acquire) < index {
+                return stats;
+            }
+            let ticket = Ticket::new(self.slots, index);
+            let park = Consumer {
+                is_over: || self.nothing_after(index),
+            };
+            // Others are at most one chunk each behind.
+            let outcome = self.ring.control().receive(ticket, self.threads, &park);
+            let result = match outcome {
+                Wait::GaveUp => return stats,
+                Wait::Reached if self.has_failed() => return stats,
+                Wait::Reached => {
+                    self.in_flight.fetch_add(1, Ordering::AcqRel);
+                    self.received.fetch_add(1, Ordering::AcqRel);
+                    let start = Instant::now();
+                    let result = self.one(&mut worker, &mut follower, ticket, index);
+                    if let Ok(done) = &result {
+                        stats.chunks += 1;
+                        stats.steps += done.chunk.header.steps.get();
+                    }
+                    stats.busy += start.elapsed();
+                    result
+                }
+                Wait::Broken => Err(RingError::Order {
+                    chunk: index,
+                    slot: ticket.slot,
+                    what: "nobody's turn",
+                }
+                .into()),
+            };
+            self.hand_in(index, result);
+        }
+    }
+
+    /// Re-executes a chunk.
+    fn one(
+        &self,
+        worker: &mut crate::engine::Worker<'_, 'p, 't>,
+        follower: &mut Follower<'t>,
+        ticket: Ticket,
+        index: u64,
+    ) -> Result<Done<'t>, LiveError> {
+        // SAFETY: it is the consumer's turn, `claimed` gives a chunk to one thread, and slots are
+        // given back only when their chunk is forgotten (`Shared::take`).
+        let chunk = unsafe { self.ring.take(ticket, index, self.file.is_some()) }?;
+        if chunk.header.end_kind.get() != end::NEXT {
+            self.last.store(index, Ordering::Release);
+            self.alarm();
+        }
+        let program = self.engine.program();
+        let replayed = worker
+            .replay(&chunk, follower)
+            .map_err(|error| match error {
+                // Inside a chunk the first difference may be one of memory.
+                ReplayError::Difference(found) if self.memory => first_of(program, &chunk, found),
+                error => error.into(),
+            })?;
+        let followed = replayed
+            .output
+            .ok_or_else(|| contradiction(program, &chunk))?;
+        let frame = match self.file {
+            // The file says so itself when it is its turn.
+            Some(Some(level)) => frame(level, &parts(&chunk)).ok(),
+            _ => None,
+        };
+        Ok(Done {
+            chunk,
+            ticket,
+            hart: replayed.hart,
+            followed,
+            frame,
+        })
+    }
+
+    /// Takes the result of a chunk, and those whose turn it is.
+    fn hand_in(&self, index: u64, result: Result<Done<'t>, LiveError>) {
+        let mut waiting = lock(&self.waiting);
+        waiting.done.insert(index, result);
+        if waiting.busy {
+            return;
+        }
+        waiting.busy = true;
+        while !self.has_failed() {
+            let next = waiting.next;
+            let Some(result) = waiting.done.remove(&next) else {
+                break;
+            };
+            waiting.next += 1;
+            drop(waiting);
+            if let Err(error) = result.and_then(|done| self.take(done)) {
+                self.fail(error);
+            }
+            waiting = lock(&self.waiting);
+        }
+        waiting.busy = false;
+    }
+
+    /// Takes the next chunk and gives its slot back.
+    fn take(&self, done: Done<'t>) -> Result<(), LiveError> {
+        let Done {
+            chunk,
+            ticket,
+            hart,
+            followed,
+            frame,
+        } = done;
+        let header = chunk.header;
+        let mut sum = lock(&self.sum);
+        if sum.chunks == 0 {
+            sum.merge.start(&self.header, Some(header))?;
+        }
+        if let Some(last) = &sum.last {
+            self.continuous(last, &chunk)?;
+        }
+        sum.merge.take(followed)?;
+        sum.last = Some(hart);
+        sum.end = (header.end_kind.get(), header.end_code.get());
+        sum.chunks += 1;
+        sum.steps += header.steps.get();
+        sum.log_bytes += header.log_len.get();
+        sum.event_bytes += header.events_len.get();
+        if let Some(file) = &mut sum.file {
+            file.chunk(&chunk, frame.as_deref())?;
+        }
+        drop(sum);
+        self.ring.control().release(ticket, &Alarm);
+        self.in_flight.fetch_sub(1, Ordering::AcqRel);
+        Ok(())
+    }
+
+    /// Whether a chunk starts where the one before ended.
+    fn continuous(&self, last: &Hart, chunk: &Chunk<'t>) -> Result<(), CheckError> {
+        let next = start_state(chunk.header);
+        let Some((item, found, expected)) = first_difference(last, &next) else {
+            return Ok(());
+        };
+        let kind = DifferenceKind::NextStart {
+            item,
+            expected,
+            found,
+        };
+        let (index, step) = (chunk.header.index.get(), chunk.header.first_step.get());
+        let program = self.engine.program();
+        Err(Difference::new(program, index - 1, step, last.pc, kind).into())
+    }
+}
