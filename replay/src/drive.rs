@@ -228,6 +228,9 @@ fn serve<'t, C: Consumer<'t>>(
     for index in work {
         let start = Instant::now();
         let result = one(trace, engine.program(), &mut worker, &mut consumer, index);
+        if result.is_err() {
+            consumer.wrong_chunk();
+        }
         let sent = done.send(Done {
             index,
             thread,

@@ -8,6 +8,7 @@
 //!   [`chunk::execute`] does it without rows, several times as fast;
 //! * [`witness`] has the rows in columns and in batches, for any number of threads
 //!   ([`drive::run`]);
+//! * `tables` (a feature, on by default) writes them to Arrow and Parquet files;
 //! * [`check::check`] re-executes all of them in parallel and follows memory in order;
 //! * [`interp::Interpreter`] is the reference: it runs a program and writes the trace.
 //!
@@ -56,6 +57,8 @@ pub mod memory;
 pub mod program;
 mod rows;
 pub mod shadow;
+#[cfg(feature = "tables")]
+pub mod tables;
 pub mod trace;
 pub mod witness;
 pub mod write;

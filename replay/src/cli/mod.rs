@@ -8,6 +8,8 @@ mod info;
 mod interpret;
 #[cfg(target_os = "linux")]
 mod run;
+#[cfg(feature = "tables")]
+mod witness;
 
 use clap::{Parser, Subcommand};
 use hartlog_elf::{Elf, LoadError};
@@ -33,7 +35,8 @@ use std::path::{Path, PathBuf};
     replay check prog.trace --elf prog.elf\n  \
     replay run ./prog --elf prog.elf -- arg1 < input\n  \
     replay info prog.trace --chunks\n  \
-    replay dump prog.trace --elf prog.elf --chunk 0 --steps 0..20"
+    replay dump prog.trace --elf prog.elf --chunk 0 --steps 0..20\n  \
+    replay witness prog.trace --elf prog.elf --format parquet -o rows.parquet"
 )]
 pub struct Cli {
     #[command(subcommand)]
@@ -49,6 +52,8 @@ enum Command {
     Interpret(interpret::Args),
     Info(info::Args),
     Dump(dump::Args),
+    #[cfg(feature = "tables")]
+    Witness(witness::Args),
 }
 
 /// Why a command failed.
@@ -77,6 +82,15 @@ pub enum CliError {
         path: PathBuf,
         source: std::io::Error,
     },
+    #[cfg(feature = "tables")]
+    #[error("{}: {source}", path.display())]
+    File {
+        path: PathBuf,
+        source: std::io::Error,
+    },
+    #[cfg(feature = "tables")]
+    #[error("{0}")]
+    Table(#[from] replay::tables::TableError),
     #[error("standard output: {0}")]
     Stdout(#[from] std::io::Error),
 }
@@ -95,6 +109,12 @@ impl CliError {
             | CliError::Report { .. }
             | CliError::Stdout(_)
             | CliError::Engine(CompileError::Io { .. }) => exit::IO,
+            #[cfg(feature = "tables")]
+            CliError::File { .. } => exit::IO,
+            #[cfg(feature = "tables")]
+            CliError::Table(replay::tables::TableError::Columns(_)) => exit::USAGE,
+            #[cfg(feature = "tables")]
+            CliError::Table(_) => exit::IO,
             CliError::Engine(CompileError::Compiler(error)) => error.exit_status(),
             CliError::Engine(CompileError::Object(_)) => exit::INPUT,
             CliError::Engine(CompileError::Memory(_) | CompileError::Processor(_)) => exit::HOST,
@@ -136,6 +156,8 @@ impl Cli {
             Command::Interpret(args) => args.run(),
             Command::Info(args) => args.run(),
             Command::Dump(args) => args.run(),
+            #[cfg(feature = "tables")]
+            Command::Witness(args) => args.run(),
         }
     }
 }

@@ -57,7 +57,7 @@ use hartlog_isa::{Hart, Inst};
 /// The calls for a chunk are `begin_chunk`, then any number of `rows`, `memory_ops` and `call`,
 /// then `end_chunk`. Rows and memory operations are each in order of execution. A chunk that turns
 /// out to be wrong has no `end_chunk`: what was handed over of it is void, and another
-/// `begin_chunk` may follow.
+/// `begin_chunk` may follow. [`run`](crate::drive::run) tells of it by `wrong_chunk`.
 pub trait Consumer<'t> {
     /// What there is to say of a chunk.
     type Output: Send;
@@ -77,6 +77,10 @@ pub trait Consumer<'t> {
 
     /// The chunk is at its end, in this state, and nothing inside it is wrong.
     fn end_chunk(&mut self, end: &Hart) -> Self::Output;
+
+    /// A chunk that this consumer would have got, or has got, is wrong: what was handed over of it
+    /// is void, its output included.
+    fn wrong_chunk(&mut self) {}
 }
 
 /// Verifies only.

@@ -327,3 +327,26 @@ fn linker_script_has_the_addresses_of_the_layout() {
     let state = format!("KEEP(*(.data.{}))", contract::SYMBOL_STATE);
     assert!(script.contains(&state), "x86-64.ld does not place {state}");
 }
+
+#[test]
+fn witness_tables_are_those_of_the_files() {
+    use replay::tables::{self, Column};
+    let page = "docs/witness.md";
+    let row = |(name, kind, null): (String, String, bool)| {
+        vec![name, kind, if null { "yes" } else { "no" }.to_owned()]
+    };
+    let instructions: Vec<_> = Column::ALL.iter().map(|c| c.describe()).map(row).collect();
+    assert_table(page, "Instructions", &instructions);
+    let memory: Vec<_> = tables::describe_memory().into_iter().map(row).collect();
+    assert_table(page, "Memory operations", &memory);
+    let keys: Vec<_> = tables::METADATA
+        .iter()
+        .map(|k| vec![(*k).to_owned()])
+        .collect();
+    assert_table(page, "Metadata", &keys);
+    let version = &rows(page, "Metadata")[0][1];
+    assert!(
+        version.ends_with(&format!(": {}", tables::VERSION)),
+        "{version}"
+    );
+}
