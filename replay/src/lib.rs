@@ -39,6 +39,11 @@
 //! # }
 //! ```
 
+// Their types are in signatures here.
+pub use hartlog_elf as elf;
+pub use hartlog_format as format;
+pub use hartlog_isa as isa;
+
 pub mod audit;
 pub mod check;
 pub mod chunk;
