@@ -22,6 +22,7 @@ impl Consumer<'_> for Largest {
     }
 }
 
+/// The largest value written, for each chunk.
 pub fn largest(trace: &Trace, program: &Program) -> Result<Vec<u64>, CheckError> {
     let engine = Engine::interpreted(program, Columns::WRITTEN);
     let (options, mut each) = (drive::Options::default(), Vec::new());

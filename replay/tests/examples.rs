@@ -48,9 +48,9 @@ fn rows_name_the_jumps() {
     let (elf, trace) = files("rows");
     // Five rounds of a loop of ten instructions at the third.
     let jumps = rows::jumps(&trace, &elf).expect("a trace");
-    let steps: Vec<u64> = jumps.iter().map(|j| j.0).collect();
+    let steps: Vec<u64> = jumps.iter().map(|j| j[0]).collect();
     assert_eq!(steps, [11, 21, 31, 41]);
-    assert!(jumps.iter().all(|(_, from, to)| from - to == 36));
+    assert!(jumps.iter().all(|[_, from, to]| from - to == 36));
 }
 
 #[test]
