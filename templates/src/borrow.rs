@@ -8,6 +8,7 @@
 use crate::asm::{Gpr, Size};
 use crate::block::{Follow, Step};
 use crate::emit::{Emitter, Mode, homes_read};
+use crate::local::Next;
 use crate::place::{Placement, available, slot};
 use hartlog_isa::Inst;
 
@@ -41,8 +42,14 @@ pub(crate) struct Loans {
     protected: u32,
     /// Register that the current step defines, once its sources are settled.
     pub defining: Option<u8>,
+    /// That register's value is the result of a pair, which the current step need not be.
+    pub paired: bool,
     /// On a cold path: nothing new is lent, and everything stale is needed.
     pub cold: bool,
+    /// Homes are given up in this block (see [`crate::local`]).
+    pub local: bool,
+    /// Then who is read next, behind every step.
+    pub next: Vec<Next>,
 }
 
 fn bit(r: u8) -> u32 {
@@ -69,6 +76,7 @@ impl Loans {
         self.defining = None;
         self.pending = None;
         self.protected = 0;
+        self.local = false;
         self.dead.clear();
         // Short blocks have no room for loans that pay.
         let wanted = |r: Option<u8>| r.is_some_and(|r| r != 0 && place.home(r).is_none());
@@ -93,6 +101,63 @@ impl Loans {
         for dead in self.dead.iter_mut().skip(index as usize).take(distance) {
             dead[r as usize & 31] = 0;
         }
+        if self.local {
+            let range = index as usize..=index as usize + distance;
+            if let Some(next) = self.next.get_mut(range)
+                && let Some((last, earlier)) = next.split_last_mut()
+            {
+                for n in earlier {
+                    n[r as usize & 31] = last[r as usize & 31];
+                }
+            }
+        }
+    }
+
+    /// Guest register that borrows a host register; 0: none.
+    pub fn guest(&self, host: Gpr) -> u8 {
+        self.guest[host as usize]
+    }
+
+    /// Whether a host register is about to receive the value of another register than `rd`.
+    pub fn promised(&self, host: Gpr, rd: u8) -> bool {
+        self.pending.is_some_and(|(r, h)| h == host && r != rd)
+    }
+
+    /// Whether the current template still reads the home of `r`.
+    pub fn is_protected(&self, r: u8) -> bool {
+        self.protected & bit(r) != 0
+    }
+
+    /// Whether the slot of `r` is out of date.
+    pub fn is_stale(&self, r: u8) -> bool {
+        self.stale & bit(r) != 0
+    }
+
+    /// `r` has its value in `host` and not in its slot.
+    pub fn lend(&mut self, r: u8, host: Gpr) {
+        self.host[r as usize & 31] = Some(host);
+        self.guest[host as usize] = r;
+        self.stale |= bit(r);
+    }
+
+    /// The value of `r` was moved to `host`.
+    pub fn relocate(&mut self, r: u8, host: Gpr) {
+        if let Some(old) = self.host[r as usize & 31].replace(host) {
+            self.guest[old as usize] = 0;
+        }
+        self.guest[host as usize] = r;
+    }
+
+    /// `r` borrows nothing any more.
+    pub fn release(&mut self, r: u8) {
+        self.forget(r);
+    }
+
+    /// Nobody borrows anything any more.
+    pub fn end_all(&mut self) {
+        self.host = [None; 32];
+        self.guest = [0; 16];
+        self.stale = 0;
     }
 
     /// The step is finished.
@@ -142,7 +207,7 @@ impl Emitter<'_> {
         if let Some(home) = self.place.home(rd) {
             return Some(home);
         }
-        if self.loans.cold || self.loans.dead.is_empty() || rd == 0 {
+        if self.loans.cold || rd == 0 || (self.loans.dead.is_empty() && !self.loans.local) {
             return None;
         }
         if let Some((r, host)) = self.loans.pending
@@ -150,20 +215,50 @@ impl Emitter<'_> {
         {
             return Some(host);
         }
-        if self.uses_of(rd) == 0 {
-            return None;
-        }
-        let host = self.find_loan(rd)?;
+        let host = if self.loans.local {
+            if self.uses_of(rd) == 0 && !self.wanted_at_end(rd) {
+                return None;
+            }
+            self.find_local(rd, self.first_read(rd))?
+        } else {
+            if self.uses_of(rd) == 0 {
+                return None;
+            }
+            self.find_loan(rd)?
+        };
         self.loans.pending = Some((rd, host));
         Some(host)
     }
 
     /// Reads still to come of the value that is being computed for `rd`.
     fn uses_of(&self, rd: u8) -> u8 {
-        if self.loans.defining == Some(rd) {
+        if self.loans.defining == Some(rd) && !self.loans.paired {
             self.current_value().uses
         } else {
             self.remaining_uses(rd)
+        }
+    }
+
+    /// Whether the value that is being computed for `rd` goes to a register at the end of the
+    /// block.
+    fn wanted_at_end(&self, rd: u8) -> bool {
+        let current = self.loans.defining == Some(rd) && !self.loans.paired;
+        let killed = current && self.current_value().killed;
+        !killed && self.home_outside(rd)
+    }
+
+    /// The step that next reads the value of `rd`, behind this one.
+    fn next_read(&self, rd: u8) -> u16 {
+        let next = self.loans.next.get(self.index as usize);
+        next.map_or(u16::MAX, |n| n[rd as usize & 31])
+    }
+
+    /// The step that first reads the value that is being computed for `rd`.
+    fn first_read(&self, rd: u8) -> u16 {
+        if self.loans.defining != Some(rd) && self.loans.is_protected(rd) {
+            self.index as u16
+        } else {
+            self.next_read(rd)
         }
     }
 
@@ -210,12 +305,18 @@ impl Emitter<'_> {
 
     /// Brings a register in memory that is read again later into a borrowed register.
     pub(crate) fn keep(&mut self, r: u8) {
-        let idle = !self.loans.cold && !self.loans.dead.is_empty() && self.lazy(r).is_none();
+        let lending = !self.loans.dead.is_empty() || self.loans.local;
+        let idle = !self.loans.cold && lending && self.lazy(r).is_none();
         let in_memory = r != 0 && self.place.home(r).is_none() && self.loans.host(r).is_none();
         if !idle || !in_memory || self.remaining_uses(r) == 0 {
             return;
         }
-        if let Some(host) = self.find_loan(r) {
+        let host = if self.loans.local {
+            self.find_local(r, self.next_read(r))
+        } else {
+            self.find_loan(r)
+        };
+        if let Some(host) = host {
             self.end_loan(host);
             self.asm.mov(Size::Q, host, slot(r));
             self.loans.host[r as usize & 31] = Some(host);
@@ -328,8 +429,18 @@ impl Emitter<'_> {
         self.loans.stale &= !bit(r);
     }
 
+    /// Has a borrower give its register back.
+    pub(crate) fn evict(&mut self, r: u8) {
+        self.save(r);
+        self.loans.forget(r);
+    }
+
     /// Ends all loans.
     pub(crate) fn save_all(&mut self) {
+        if self.loans.local {
+            self.restore_homes();
+            return;
+        }
         while self.loans.stale != 0 {
             self.save(self.loans.stale.trailing_zeros() as u8);
         }

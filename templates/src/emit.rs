@@ -18,6 +18,7 @@
 use crate::asm::{Alu, Asm, Cond, Gpr, Label, Mem, Rm, Size};
 use crate::block::{Follow, Step, Value, is_pure, values};
 use crate::borrow::{Loan, Loans};
+use crate::local;
 use crate::place::{A, BUDGET, Placement, slot};
 use crate::rewrite;
 use crate::rows::Written;
@@ -202,6 +203,8 @@ enum ColdKind {
         dirty: u32,
         lazies: Vec<(u8, Lazy)>,
         loans: Vec<Loan>,
+        /// Whether homes are given up at this point.
+        local: bool,
     },
 }
 
@@ -318,7 +321,9 @@ impl<'a> Emitter<'a> {
         self.enter_region(self.region_of(first.pc).unwrap_or(0));
         let fallthrough = fallthrough.filter(|pc| self.region_of(*pc) == Some(self.region));
         let initial = values(steps, &mut self.values);
-        self.loans.start(steps, &self.place);
+        let local = !self.config.checked && local::pays(steps, &self.place);
+        let lenders = if local { &[] } else { steps };
+        self.loans.start(lenders, &self.place);
         if self.replaying() {
             self.window.start(steps);
         }
@@ -350,6 +355,9 @@ impl<'a> Emitter<'a> {
             refuse: block,
             entry: block,
         });
+        if local {
+            self.give_up_homes(steps);
+        }
         for (i, step) in steps.iter().enumerate() {
             self.index = i as u32;
             self.pc = step.pc;
@@ -409,8 +417,12 @@ impl<'a> Emitter<'a> {
                     dirty,
                     lazies,
                     loans,
+                    local,
                 } => {
                     self.mark(target);
+                    if local {
+                        self.without_homes();
+                    }
                     self.dirty = dirty;
                     self.sext = 0;
                     self.take_up(&loans);
@@ -455,6 +467,21 @@ impl<'a> Emitter<'a> {
         self.enter_region(0);
         self.move_homes(region);
         self.asm.jmp_back(block);
+    }
+
+    /// The region of the current block.
+    pub(crate) fn region(&self) -> u16 {
+        self.region
+    }
+
+    /// Whether `r` has a home outside of blocks in which homes are given up.
+    pub(crate) fn home_outside(&self, r: u8) -> bool {
+        self.config.regions[self.region as usize].home(r).is_some()
+    }
+
+    /// Whether that home is `host`.
+    fn is_home(&self, r: u8, host: Gpr) -> bool {
+        self.config.regions[self.region as usize].home(r) == Some(host)
     }
 
     fn region_of(&self, pc: u64) -> Option<u16> {
@@ -555,7 +582,7 @@ impl<'a> Emitter<'a> {
     }
 
     /// The step wrote its rd: what happens to that value from here on.
-    fn written(&mut self, inst: &Inst) {
+    pub(crate) fn written(&mut self, inst: &Inst) {
         if self.replaying() {
             self.window.written(inst, self.previous == Follow::Skip);
         }
@@ -628,6 +655,13 @@ impl<'a> Emitter<'a> {
             return;
         }
         self.define(rd);
+        if self.loans.local {
+            for r in homes_read(&inst) {
+                if r != rd {
+                    self.keep(r);
+                }
+            }
+        }
         self.loans.defining = Some(rd);
         self.alu(&inst);
     }
@@ -984,6 +1018,10 @@ impl<'a> Emitter<'a> {
     }
 
     fn place(&mut self, rd: u8, at: Gpr) {
+        if self.loans.local && self.loans.host(rd) == Some(at) {
+            self.settled_in(rd, at);
+            return;
+        }
         match self.destination(rd) {
             Some(host) => {
                 self.asm.mov(Size::Q, host, at);
@@ -1009,7 +1047,12 @@ impl<'a> Emitter<'a> {
 
     fn load_const(&mut self, r: u8, c: i64) {
         let fits = i32::try_from(c);
-        match (self.place.home(r), fits) {
+        let host = if self.loans.local {
+            self.destination(r)
+        } else {
+            self.place.home(r)
+        };
+        match (host, fits) {
             (None, Ok(v)) => {
                 self.asm.store_imm(Size::Q, slot(r), v);
                 self.returned(r);
@@ -1084,7 +1127,12 @@ impl<'a> Emitter<'a> {
             .filter_map(|r| self.lazy[r as usize].map(|l| (r, l)))
             .collect();
         let loans = self.loans_at_exit();
-        let in_place = lazies.is_empty() && !loans.iter().any(|l| l.stale) && self.dirty == 0;
+        let in_place = lazies.is_empty()
+            && !loans
+                .iter()
+                .any(|l| l.stale && !self.is_home(l.guest, l.host))
+            && self.dirty == 0
+            && self.homes_in_place();
         let written = self.written_so_far();
         if refund == 0 && self.log == 0 && written.nothing() && in_place {
             self.jcc_to(cond, target);
@@ -1102,6 +1150,7 @@ impl<'a> Emitter<'a> {
                 dirty: self.dirty,
                 lazies,
                 loans,
+                local: self.loans.local,
             },
         );
     }
@@ -1124,6 +1173,7 @@ impl<'a> Emitter<'a> {
                     dirty: 0,
                     lazies: Vec::new(),
                     loans: Vec::new(),
+                    local: false,
                 },
             );
         }

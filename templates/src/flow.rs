@@ -83,6 +83,7 @@ impl Emitter<'_> {
         if let Some(rd) = inst.writes() {
             self.set_constant(rd, next as i64);
             self.row_constant(rd, next as i64, D);
+            self.written(inst);
         }
     }
 

@@ -6,6 +6,7 @@
 //! * [`emit`]: emission of a block, with deferred values;
 //! * [`rewrite`]: idioms of several instructions that the host does in one;
 //! * `borrow`: registers in memory that borrow a host register for a while;
+//! * `local`: long blocks, in which every host register is lent;
 //! * `pairs`: two results from one host instruction;
 //! * `rows`: witness rows and checked addresses of a replay;
 //! * `alu`, `muldiv`, `memory`, `flow`: the templates;
@@ -19,6 +20,7 @@ mod borrow;
 pub mod emit;
 mod encode;
 mod flow;
+mod local;
 mod memory;
 mod muldiv;
 mod pairs;

@@ -1,7 +1,7 @@
 //! Two results from one host instruction: products and quotients with their other half, and the
 //! carries and borrows of multi-word arithmetic.
 
-use crate::asm::{Alu, Cond, Size, Unary};
+use crate::asm::{Alu, Cond, Gpr, Size, Unary};
 use crate::block::Step;
 use crate::emit::{Emitter, Lazy, Src, homes_read};
 use crate::flow::{Compare, Taken};
@@ -78,8 +78,8 @@ impl Emitter<'_> {
             Pair::Product { signed: false } => {
                 self.load(Size::Q, D, a);
                 let b = self.rm(b);
-                let low = self.place.home(in_rax).unwrap_or(A);
-                let high = self.place.home(in_rdx).unwrap_or(D);
+                let low = self.half_of_pair(in_rax, A);
+                let high = self.half_of_pair(in_rdx, D);
                 self.asm.mulx(high, low, b);
                 self.done(in_rax, low);
                 self.done(in_rdx, high);
@@ -93,6 +93,8 @@ impl Emitter<'_> {
             }
             Pair::Division { size, signed } => {
                 self.divide_both(size, signed, inst.rs1, inst.rs2);
+                self.half_of_pair(in_rax, A);
+                self.half_of_pair(in_rdx, D);
                 if size == Size::Q {
                     self.done(in_rax, A);
                     self.done(in_rdx, D);
@@ -103,6 +105,23 @@ impl Emitter<'_> {
             }
         }
         true
+    }
+
+    /// Where a result of a pair goes: its register, lent to it from here on, or `scratch`. The
+    /// sources have been read by then, or are read by the same host instruction.
+    fn half_of_pair(&mut self, rd: u8, scratch: Gpr) -> Gpr {
+        if !self.loans.local {
+            return self.place.home(rd).unwrap_or(scratch);
+        }
+        self.loans.paired = true;
+        self.loans.defining = Some(rd);
+        let host = self.destination(rd);
+        if let Some(host) = host {
+            self.borrowed(rd, host);
+        }
+        self.loans.defining = None;
+        self.loans.paired = false;
+        host.unwrap_or(scratch)
     }
 
     /// `add` or `sub` of a deferred carry or borrow (`sltu`): add or subtract with the carry flag.
@@ -166,6 +185,9 @@ impl Emitter<'_> {
         }
         // Settling one may have changed no other: what is settled is not written any more.
         self.full(rd);
+        if self.loans.local {
+            self.keep(rd);
+        }
         let taken = self.branch_operands(branch);
         let saved = self.pc;
         self.pc = step.pc;

@@ -21,8 +21,13 @@ pub fn sample(seed: u64, size: usize) -> Sample {
     let mut rng = Rng::new(seed);
     let mut pool = POOL.to_vec();
     rng.shuffle(&mut pool);
-    let few = if rng.one_in(2) { 4 } else { 10 };
-    pool.truncate(3 + rng.below(few) as usize);
+    // Now and then a long run with more values than the host has registers.
+    let crowded = rng.one_in(4);
+    let size = if crowded { 2 * size } else { size };
+    if !crowded {
+        let few = if rng.one_in(2) { 4 } else { 10 };
+        pool.truncate(3 + rng.below(few) as usize);
+    }
     let mut x = [0; 32];
     for v in &mut x[1..] {
         *v = rng.value();
@@ -43,7 +48,14 @@ pub fn sample(seed: u64, size: usize) -> Sample {
     };
     let straight = maker.rng.one_in(4);
     while maker.items.len() < size {
-        if straight {
+        if crowded {
+            match maker.rng.below(32) {
+                0 => maker.part(),
+                1 => maker.branch(),
+                2 => maker.skip(),
+                _ => maker.run(),
+            }
+        } else if straight {
             maker.run();
         } else {
             maker.part();

@@ -1,0 +1,221 @@
+//! Registers in long blocks: every host register is lent.
+//!
+//! Where a block is long and uses registers that have no home, homes are given up inside it: at its
+//! start each pinned register becomes a borrower of its own home, and from then on host registers
+//! go to the values that are read soonest. Who has to make room is saved in its slot. At the end of
+//! the block, and on the cold paths of its side exits, the registers go back to their homes.
+
+use crate::asm::{Gpr, Size};
+use crate::block::{Follow, Step};
+use crate::emit::{Emitter, Mode};
+use crate::place::{A, Placement, available, slot};
+use hartlog_isa::Effect;
+
+/// Shortest block for which homes are given up.
+const SHORTEST: usize = 16;
+
+/// Uses of registers without a home that make it worth while.
+const FEWEST: usize = 4;
+
+/// Per guest register the index of the step that next reads its value.
+pub(crate) type Next = [u16; 32];
+
+/// Nobody reads the value in this block.
+const NEVER: u16 = u16::MAX;
+
+/// Whether homes are given up in a block.
+pub(crate) fn pays(steps: &[Step], place: &Placement) -> bool {
+    if steps.len() < SHORTEST {
+        return false;
+    }
+    let mut uses = 0;
+    for inst in steps.iter().filter_map(|s| s.inst) {
+        match inst.op.effect() {
+            // The runtime needs everything in its place.
+            Effect::ReadWrite(_) | Effect::Reserve(_) | Effect::CondStore(_) => return false,
+            Effect::None | Effect::Read(_) | Effect::Write(_) => {}
+        }
+        let (a, b) = inst.sources();
+        uses += [a, b, inst.writes()]
+            .into_iter()
+            .flatten()
+            .filter(|r| *r != 0 && place.home(*r).is_none())
+            .count();
+    }
+    uses >= FEWEST
+}
+
+/// [`Next`] behind every step.
+pub(crate) fn next_reads(steps: &[Step], out: &mut Vec<Next>) {
+    let end = steps.len() as u16;
+    let mut now: Next = [end; 32];
+    out.clear();
+    out.resize(steps.len(), now);
+    for (i, step) in steps.iter().enumerate().rev() {
+        out[i] = now;
+        let Some(inst) = step.inst else { continue };
+        if let Some(rd) = inst.writes() {
+            // A step that may be skipped keeps the old value.
+            let skipped = i > 0 && steps[i - 1].follow == Follow::Skip;
+            now[rd as usize & 31] = if skipped { i as u16 } else { NEVER };
+        }
+        let (a, b) = inst.sources();
+        for r in [a, b].into_iter().flatten() {
+            now[r as usize & 31] = i as u16;
+        }
+    }
+}
+
+impl Emitter<'_> {
+    /// The placement that holds at the ends of the block.
+    fn outer(&self) -> &Placement {
+        &self.config.regions[self.region() as usize]
+    }
+
+    /// Starts a block in which every register is lent.
+    pub(crate) fn give_up_homes(&mut self, steps: &[Step]) {
+        next_reads(steps, &mut self.loans.next);
+        self.loans.local = true;
+        for (r, home) in self.place.clone().pinned() {
+            self.loans.lend(r, home);
+        }
+        self.without_homes();
+    }
+
+    /// Takes up the state of a side exit of such a block.
+    pub(crate) fn without_homes(&mut self) {
+        self.loans.local = true;
+        self.place = Placement::new([], &[]);
+        self.loans.set_owners(&self.place.clone());
+    }
+
+    /// A host register for the value of `rd`, which is read next by step `first` of the block.
+    pub(crate) fn find_local(&mut self, rd: u8, first: u16) -> Option<Gpr> {
+        let available = available(self.config.mode != Mode::Fast, self.config.columns);
+        let defining = self.loans.defining == Some(rd);
+        let home = self.outer().home(rd);
+        let own = self.loans.host(rd);
+        let mut free = None;
+        let mut victim = None;
+        let first = u32::from(first).min(self.steps);
+        let mut farthest = 2 * first.saturating_sub(self.index);
+        for host in available.iter().copied() {
+            if self.loans.promised(host, rd) {
+                continue;
+            }
+            let guest = self.loans.guest(host);
+            let read = guest != 0 && self.loans.is_protected(guest);
+            let idle = guest == 0
+                || (guest == rd && (defining || !read))
+                || (self.is_dead(guest) && self.lazy(guest).is_none() && !self.has_readers(guest));
+            if idle && (defining || !read || guest == rd) {
+                let rank = u8::from(home == Some(host)) * 2 + u8::from(own == Some(host));
+                if free.is_none_or(|(best, _)| rank > best) {
+                    free = Some((rank, host));
+                }
+                continue;
+            }
+            if read || guest == rd || self.has_readers(guest) || self.lazy(guest).is_some() {
+                continue;
+            }
+            let distance = self.distance(guest);
+            if distance > farthest {
+                farthest = distance;
+                victim = Some((guest, host));
+            }
+        }
+        if let Some((_, host)) = free {
+            return Some(host);
+        }
+        let (guest, host) = victim?;
+        self.evict(guest);
+        Some(host)
+    }
+
+    /// How far away the next use of a borrower's value is; twice as far where giving up its
+    /// register costs no store.
+    fn distance(&self, guest: u8) -> u32 {
+        let next = self
+            .loans
+            .next
+            .get(self.index as usize)
+            .map_or(NEVER, |n| n[guest as usize & 31]);
+        let end = self.steps as u16;
+        let steps = u32::from(next.min(end)).saturating_sub(self.index);
+        if next >= end && self.outer().home(guest).is_none() {
+            // It has to be stored anyway.
+            return steps * 3;
+        }
+        if self.loans.is_stale(guest) {
+            steps
+        } else {
+            steps * 2
+        }
+    }
+
+    /// Puts every register where the code outside of the block expects it. Leaves the flags alone;
+    /// rax may be overwritten.
+    pub(crate) fn restore_homes(&mut self) {
+        let outer = self.outer().clone();
+        for r in 1..32u8 {
+            if outer.home(r).is_none() && self.loans.host(r).is_some() {
+                self.evict(r);
+            }
+        }
+        let mut parked = None;
+        loop {
+            let mut moved = false;
+            let mut stuck = None;
+            for (r, home) in outer.pinned() {
+                let Some(host) = self.loans.host(r) else {
+                    continue;
+                };
+                if host == home {
+                    continue;
+                }
+                if self.loans.guest(home) != 0 {
+                    stuck = Some((r, host));
+                    continue;
+                }
+                self.asm.mov(Size::Q, home, host);
+                self.loans.relocate(r, home);
+                moved = true;
+            }
+            if moved {
+                continue;
+            }
+            // What is left are cycles. Where one is opened, a register waits in rax; by the time
+            // that no move is left, its home is free.
+            if let Some((r, home)) = parked.take() {
+                self.asm.mov(Size::Q, home, A);
+                self.loans.lend(r, home);
+                continue;
+            }
+            let Some((r, host)) = stuck else { break };
+            self.asm.mov(Size::Q, A, host);
+            self.loans.release(r);
+            parked = outer.home(r).map(|home| (r, home));
+        }
+        for (r, home) in outer.pinned() {
+            if self.loans.host(r).is_none() {
+                self.asm.mov(Size::Q, home, slot(r));
+            }
+        }
+        self.loans.end_all();
+        self.loans.local = false;
+        self.loans.set_owners(&outer);
+        self.place = outer;
+    }
+
+    /// Whether the registers are where the code outside of the block expects them.
+    pub(crate) fn homes_in_place(&self) -> bool {
+        if !self.loans.local {
+            return true;
+        }
+        let outer = self.outer();
+        (1..32u8).all(|r| match outer.home(r) {
+            Some(home) => self.loans.host(r) == Some(home),
+            None => true,
+        })
+    }
+}
