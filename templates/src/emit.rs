@@ -192,6 +192,8 @@ struct Cold {
 }
 
 enum ColdKind {
+    /// Replay: a trap, with its pc in rax and everything in place but for the region.
+    Trap,
     /// The budget does not cover the block: give `steps` back.
     Budget { block: usize },
     /// A side exit to `target` with this state.
@@ -398,6 +400,10 @@ impl<'a> Emitter<'a> {
             self.asm.bind(cold.label);
             self.enter_region(cold.region);
             match cold.kind {
+                ColdKind::Trap => {
+                    self.leave_region();
+                    self.jump(Dest::Stub(Stub::Jump));
+                }
                 ColdKind::Budget { block } => {
                     let pc = self.blocks[block].pc;
                     self.blocks[block].refuse = self.asm.pos();
@@ -1097,7 +1103,14 @@ impl<'a> Emitter<'a> {
             written.rows = written.rows.min(self.index);
             self.advance(self.log, written);
             self.asm.mov_imm(A, self.pc as i64);
-            self.jump(Dest::Stub(Stub::Jump));
+            if self.region == 0 {
+                self.jump(Dest::Stub(Stub::Jump));
+            } else {
+                // Short jumps lead over a trap, so registers are moved elsewhere.
+                let label = self.asm.label();
+                self.asm.jmp(label);
+                self.cold(label, ColdKind::Trap);
+            }
             return;
         }
         self.site();

@@ -1,6 +1,9 @@
 //! What the simplifier of [`crate::term`], the models and the abstraction of [`crate::smt`] rely
 //! on, as questions to the solver in the functions' own terms: each must be unsatisfiable.
 
+use crate::smt::facts;
+use crate::term::Kind;
+
 /// Name and script, in SMT-LIB 2.
 pub struct Lemma {
     /// What it says.
@@ -57,16 +60,34 @@ pub fn lemmas() -> Vec<Lemma> {
             &two(width),
             "(= (bvmul a b) (bvmul b a))",
         ));
-        out.push(lemma(
-            format!("quotient by -1, {width} bits"),
-            &two(width),
-            &format!("(= (bvsdiv a (bvnot (_ bv0 {width}))) (bvneg a))"),
-        ));
-        out.push(lemma(
-            format!("remainder by -1, {width} bits"),
-            &two(width),
-            &format!("(= (bvsrem a (bvnot (_ bv0 {width}))) (_ bv0 {width}))"),
-        ));
+        // What is known of the abstracted functions. The upper half of a product is one of twice
+        // the width.
+        let high = |extend: &str| {
+            let wide = |t: &str| format!("((_ {extend} {width}) {t})");
+            format!(
+                "((_ extract {} {width}) (bvmul {} {}))",
+                2 * width - 1,
+                wide("a"),
+                wide("b")
+            )
+        };
+        for (kind, function) in [
+            (Kind::Mul, "(bvmul a b)".to_string()),
+            (Kind::MulHighU, high("zero_extend")),
+            (Kind::MulHighS, high("sign_extend")),
+            (Kind::DivU, "(bvudiv a b)".to_string()),
+            (Kind::RemU, "(bvurem a b)".to_string()),
+            (Kind::DivS, "(bvsdiv a b)".to_string()),
+            (Kind::RemS, "(bvsrem a b)".to_string()),
+        ] {
+            for (condition, result) in facts(kind, width as u8, "a", "b") {
+                out.push(lemma(
+                    format!("{kind:?} is {result} where {condition}, {width} bits"),
+                    &two(width),
+                    &format!("(=> {condition} (= {function} {result}))"),
+                ));
+            }
+        }
     }
     // The upper half of a signed times an unsigned factor. With p the product of both taken as
     // unsigned, the signed one is p, or p - 2^64 b if a is negative; integers, any width will do.

@@ -1,8 +1,8 @@
 //! Questions to the SMT solver: `z3` in a process of its own, SMT-LIB 2 by its standard input.
 //!
 //! Products and quotients of two unknowns are abstracted: each becomes an unknown of which only is
-//! known that equal operands give equal results, that products commute, and what dividing by -1
-//! gives ([`crate::lemmas`]). What holds of the abstraction holds of every function in its place,
+//! known that equal operands give equal results, that products commute, and what the operands 0, 1
+//! and -1 give ([`crate::lemmas`]). What holds of the abstraction holds of every function in its place,
 //! so of the real one; where an operand is constant the real one is used.
 
 use crate::term::{Kind, Pool, Term};
@@ -180,6 +180,49 @@ fn is_abstract(pool: &Pool, t: Term) -> bool {
     }
 }
 
+/// What is known of an abstracted function beside that it is one: under a condition on its
+/// operands, its result ([`crate::lemmas`]).
+fn facts_of(kind: Kind, width: u8, a: Term, b: Term) -> Vec<(String, String)> {
+    facts(kind, width, &format!("t{}", a.0), &format!("t{}", b.0))
+}
+
+/// [`facts_of`] for any operands.
+pub(crate) fn facts(kind: Kind, width: u8, a: &str, b: &str) -> Vec<(String, String)> {
+    let number = |v: u8| format!("(_ bv{v} {width})");
+    let is = |t: &str, v: &str| format!("(= {t} {v})");
+    let (zero, one) = (number(0), number(1));
+    let minus_one = format!("(bvnot {zero})");
+    let not_zero = format!("(not {})", is(b, &zero));
+    let nothing = format!("(and {} {not_zero})", is(a, &zero));
+    let either = format!("(or {} {})", is(a, &zero), is(b, &zero));
+    match kind {
+        Kind::Mul => vec![
+            (either, zero),
+            (is(a, &one), b.to_string()),
+            (is(b, &one), a.to_string()),
+        ],
+        Kind::MulHighU => vec![
+            (either, zero.clone()),
+            (is(a, &one), zero.clone()),
+            (is(b, &one), zero),
+        ],
+        Kind::MulHighS => vec![(either, zero)],
+        Kind::DivU => vec![(nothing, zero), (is(b, &one), a.to_string())],
+        Kind::RemU => vec![(nothing, zero.clone()), (is(b, &one), zero)],
+        Kind::DivS => vec![
+            (nothing, zero),
+            (is(b, &one), a.to_string()),
+            (is(b, &minus_one), format!("(bvneg {a})")),
+        ],
+        Kind::RemS => vec![
+            (nothing, zero.clone()),
+            (is(b, &one), zero.clone()),
+            (is(b, &minus_one), zero),
+        ],
+        _ => Vec::new(),
+    }
+}
+
 /// Declarations and assertions; the variables with their symbols and widths.
 fn script(pool: &Pool, facts: &[Term]) -> (String, Vec<(String, String, u8)>) {
     let mut out = String::new();
@@ -240,14 +283,8 @@ fn script(pool: &Pool, facts: &[Term]) -> (String, Vec<(String, String, u8)>) {
     for ((kind, width), same) in &functions {
         for (i, x) in same.iter().enumerate() {
             if let [a, b] = pool.node(*x).args() {
-                let by_minus_one = match kind {
-                    Kind::DivS => Some(format!("(bvneg t{})", a.0)),
-                    Kind::RemS => Some(format!("(_ bv0 {width})")),
-                    _ => None,
-                };
-                if let Some(result) = by_minus_one {
-                    let divides = format!("(= t{} (bvnot (_ bv0 {width})))", b.0);
-                    let _ = writeln!(out, "(assert (=> {divides} (= t{} {result})))", x.0);
+                for (condition, result) in facts_of(*kind, *width, *a, *b) {
+                    let _ = writeln!(out, "(assert (=> {condition} (= t{} {result})))", x.0);
                 }
             }
             for y in &same[..i] {

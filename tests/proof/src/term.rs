@@ -326,6 +326,11 @@ impl Pool {
             match self.constant(x) {
                 Some(0) => return x,
                 Some(c) if c == mask(width) => return y,
+                // The low bits.
+                Some(c) if c & (c + 1) == 0 => {
+                    let low = self.low(y, c.count_ones() as u8);
+                    return self.zero_extend(low, width);
+                }
                 _ => {}
             }
         }
@@ -378,11 +383,21 @@ impl Pool {
 
     /// a * b
     pub fn mul(&mut self, a: Term, b: Term) -> Term {
+        for (x, y) in [(a, b), (b, a)] {
+            match self.constant(x) {
+                Some(0) => return x,
+                Some(1) => return y,
+                _ => {}
+            }
+        }
         self.commuted(Kind::Mul, a, b)
     }
 
     /// Upper half of the product.
     pub fn mul_high(&mut self, signed: bool, a: Term, b: Term) -> Term {
+        if let Some(zero) = [a, b].into_iter().find(|t| self.constant(*t) == Some(0)) {
+            return zero;
+        }
         self.commuted(
             if signed {
                 Kind::MulHighS

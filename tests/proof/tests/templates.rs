@@ -2,8 +2,8 @@
 
 use hartlog_isa::Op;
 use proof::check::Prover;
-use proof::families::{Report, scope, single};
-use proof::smt::available;
+use proof::families::{Report, Scope, idioms, prepared::prepared, random, scope, single};
+use proof::smt::{TIMEOUT, available};
 
 /// A prover; `None` without a solver, which is said.
 fn prover() -> Option<Prover> {
@@ -11,7 +11,8 @@ fn prover() -> Option<Prover> {
         eprintln!("skipped: no z3 (scripts/test installs it)");
         return None;
     }
-    match Prover::new() {
+    let timeout = std::env::var("HARTLOG_PROOF_TIMEOUT").ok().and_then(|t| t.parse().ok());
+    match Prover::with_timeout(timeout.unwrap_or(TIMEOUT)) {
         Ok(prover) => Some(prover),
         Err(e) => panic!("z3 does not start: {e}"),
     }
@@ -32,6 +33,61 @@ fn every_instruction_in_every_placement() {
         });
         let blocks = report.families.get(op.mnemonic()).map_or(0, |c| c.blocks);
         assert!(blocks > 0, "nothing was proven of {}", op.mnemonic());
+    }
+    done(&report);
+}
+
+#[test]
+fn prepared_operands() {
+    let Some(mut prover) = prover() else { return };
+    let mut report = Report::default();
+    for op in Op::ALL {
+        prepared(*op, scope(), &mut |case, _| {
+            report.prove(&mut prover, "prepared operands", case, None);
+        });
+    }
+    done(&report);
+}
+
+#[test]
+fn values_folded_into_their_reader() {
+    let Some(mut prover) = prover() else { return };
+    let mut report = Report::default();
+    for op in Op::ALL {
+        idioms::folded(*op, scope(), &mut |case, _| {
+            report.prove(&mut prover, "folded values", case, None);
+        });
+    }
+    done(&report);
+}
+
+#[test]
+fn rotations_pairs_and_skips() {
+    let Some(mut prover) = prover() else { return };
+    let mut report = Report::default();
+    idioms::rotations(scope(), &mut |case, _| {
+        report.prove(&mut prover, "rotations", case, None);
+    });
+    idioms::halves(scope(), &mut |case, _| {
+        report.prove(&mut prover, "products and quotients", case, None);
+    });
+    idioms::skips(scope(), &mut |case, _| {
+        report.prove(&mut prover, "branches over one instruction", case, None);
+    });
+    done(&report);
+}
+
+#[test]
+fn random_blocks() {
+    let Some(mut prover) = prover() else { return };
+    let mut report = Report::default();
+    let count = match scope() {
+        _ if std::env::var("N").is_ok() => std::env::var("N").unwrap().parse().unwrap(),
+        Scope::Full => 200_000,
+        Scope::Quick => 4_000,
+    };
+    for seed in 0..count {
+        report.prove(&mut prover, "random blocks", &random::case(seed), None);
     }
     done(&report);
 }

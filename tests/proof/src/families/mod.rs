@@ -1,6 +1,10 @@
 //! Which blocks are proven: single instructions in every placement, with every immediate; with
 //! operands prepared by an instruction before; pairs and idioms.
 
+pub mod idioms;
+pub mod prepared;
+pub mod random;
+
 use crate::case::{self, Case};
 use crate::check::{Counts, Failure, Prover};
 use hartlog_isa::{CSR_CYCLE, CSR_INSTRET, CSR_TIME, Format, Inst, Op};

@@ -1,0 +1,240 @@
+//! Several instructions that are emitted as one, or with each other: whatever reads a value that
+//! is overwritten after, rotations, pairs of products and quotients, branches over one instruction.
+
+use super::{Scope, Visit, placed};
+use crate::case::{self, Case};
+use hartlog_isa::{Flow, Format, Inst, Op};
+use templates::block::{Follow, is_pure, is_skippable};
+use templates::emit::Mode;
+use templates::rewrite::foldable;
+
+/// Registers of an idiom: the value in the middle, the sources of the first instruction, another
+/// source of the second, its destination. 1 to 5 are pinned, 16 to 20 are not.
+type Layout = [u8; 5];
+
+const LAYOUTS: [Layout; 9] = [
+    [1, 2, 3, 4, 5],
+    [16, 17, 18, 19, 20],
+    // The value replaces its own source.
+    [1, 1, 3, 4, 1],
+    [16, 16, 18, 19, 16],
+    [1, 17, 18, 19, 5],
+    [16, 2, 3, 4, 20],
+    // The destination is a source of the first instruction.
+    [1, 2, 3, 4, 2],
+    [16, 17, 18, 19, 17],
+    // A source of both.
+    [1, 2, 3, 2, 3],
+];
+
+const QUICK_LAYOUTS: [Layout; 4] = [LAYOUTS[0], LAYOUTS[1], LAYOUTS[2], LAYOUTS[6]];
+
+fn pure(op: Op) -> bool {
+    is_pure(&Inst::new(op, 1, 1, 1, 0))
+}
+
+fn immediates(op: Op, scope: Scope) -> Vec<i32> {
+    let full = scope == Scope::Full;
+    match op.format() {
+        Format::Shift if full => (0..64).collect(),
+        Format::Shift => vec![0, 1, 3, 16, 31, 32, 33, 48, 56, 63],
+        Format::ShiftW if full => (0..32).collect(),
+        Format::ShiftW => vec![1, 8, 16, 24, 31],
+        Format::I if full => vec![0, 1, -1, 2, 15, 127, 255, 256, 1024, 2047, -2048, -128],
+        Format::I => vec![0, 1, -1, 255],
+        Format::Load | Format::Store => vec![0, 8],
+        Format::U => vec![0x1000, i32::MIN, 0x7fff_f000],
+        Format::Branch => vec![256],
+        _ => vec![0],
+    }
+}
+
+/// A value and its only reader: every pair of instructions, the value being the reader's first
+/// operand, its second, or both.
+pub fn folded(first: Op, scope: Scope, visit: Visit) {
+    if !pure(first) {
+        return;
+    }
+    let full = scope == Scope::Full;
+    let layouts = if full { &LAYOUTS[..] } else { &QUICK_LAYOUTS };
+    let config = placed(Mode::Trace, false, 0);
+    for second in Op::ALL.iter().copied() {
+        let inst = |rd, rs1, rs2, imm| Inst::new(second, rd, rs1, rs2, imm);
+        let flow = inst(1, 1, 1, 4).flow();
+        let atomic = matches!(second.format(), Format::Amo | Format::Lr | Format::Csr | Format::CsrImm);
+        if !matches!(flow, Flow::Next | Flow::Branch) || (atomic && !full) {
+            continue;
+        }
+        let reads_second = match inst(1, 1, 1, 4).sources() {
+            (None, _) => continue,
+            (Some(_), b) => b.is_some(),
+        };
+        for layout in layouts {
+            let [value, a, b, c, rd] = *layout;
+            let mut operands = vec![(value, c)];
+            if reads_second {
+                operands.extend([(c, value), (value, value)]);
+            }
+            // Pairs that the emitter has no rule for: few numbers.
+            let plain = !foldable(first);
+            for i in immediates(first, if plain { Scope::Quick } else { scope }) {
+                for j in immediates(second, if plain { Scope::Quick } else { scope }) {
+                    for (rs1, rs2) in &operands {
+                        let mut insts = vec![
+                            Inst::new(first, value, a, b, i),
+                            inst(rd, *rs1, *rs2, j),
+                        ];
+                        let writes = insts[1].writes().is_some();
+                        if rd != value || !writes {
+                            insts.push(Inst::new(Op::Lui, value, 0, 0, 0x5000));
+                        }
+                        visit(&Case::new(&config, case::straight(&insts)), None);
+                    }
+                }
+                if plain && !full {
+                    break;
+                }
+            }
+        }
+    }
+}
+
+/// Two shifts of one value in opposite directions, joined.
+pub fn rotations(scope: Scope, visit: Visit) {
+    let config = placed(Mode::Trace, false, 0);
+    let full = scope == Scope::Full;
+    for (left, right, width) in [
+        (Op::Slli, Op::Srli, 64),
+        (Op::Slliw, Op::Srliw, 32),
+        (Op::Slli, Op::Srliw, 32),
+        (Op::Slli, Op::Srai, 64),
+    ] {
+        for join in [Op::Or, Op::Xor, Op::Add, Op::Addw, Op::And, Op::Sub] {
+            for l in 0..width {
+                for r in 0..width {
+                    if !full && l + r != width && r != 16 {
+                        continue;
+                    }
+                    for [x, a, y, _, rd] in [LAYOUTS[0], LAYOUTS[1], [1, 2, 3, 4, 1]] {
+                        for (p, q) in [(x, y), (y, x)] {
+                            let insts = [
+                                Inst::new(left, x, a, 0, l),
+                                Inst::new(right, y, a, 0, r),
+                                Inst::new(join, rd, p, q, 0),
+                                Inst::new(Op::Lui, x, 0, 0, 0x5000),
+                                Inst::new(Op::Lui, y, 0, 0, 0x6000),
+                            ];
+                            let insts = if rd == x {
+                                vec![insts[0], insts[1], insts[2], insts[4]]
+                            } else {
+                                insts.to_vec()
+                            };
+                            visit(&Case::new(&config, case::straight(&insts)), None);
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+const M: [Op; 13] = [
+    Op::Mul,
+    Op::Mulh,
+    Op::Mulhsu,
+    Op::Mulhu,
+    Op::Mulw,
+    Op::Div,
+    Op::Divu,
+    Op::Rem,
+    Op::Remu,
+    Op::Divw,
+    Op::Divuw,
+    Op::Remw,
+    Op::Remuw,
+];
+
+/// Two products or quotients of the same operands: in every placement of the two destinations and
+/// operands, with nothing or something between them.
+pub fn halves(scope: Scope, visit: Visit) {
+    let config = placed(Mode::Trace, false, 0);
+    let choices: &[u8] = match scope {
+        Scope::Full => &[0, 1, 2, 3, 16, 17, 18],
+        Scope::Quick => &[1, 2, 16, 17],
+    };
+    let between: [Option<Inst>; 4] = [
+        None,
+        Some(Inst::new(Op::Addi, 5, 5, 0, 1)),
+        Some(Inst::new(Op::Sd, 0, 4, 5, 8)),
+        Some(Inst::new(Op::Lw, 5, 4, 0, 8)),
+    ];
+    for first in M {
+        for second in M {
+            for d in choices {
+                for e in choices {
+                    for a in choices {
+                        for b in choices {
+                            for (swap, n) in
+                                [(false, 0), (true, 0), (false, 1), (false, 2), (true, 3)]
+                            {
+                                if scope == Scope::Quick && n > 1 {
+                                    continue;
+                                }
+                                let (p, q) = if swap { (b, a) } else { (a, b) };
+                                let mut insts = vec![Inst::new(first, *d, *a, *b, 0)];
+                                insts.extend(between[n]);
+                                insts.push(Inst::new(second, *e, *p, *q, 0));
+                                visit(&Case::new(&config, case::straight(&insts)), None);
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// A branch over one instruction: emitted without a jump.
+pub fn skips(scope: Scope, visit: Visit) {
+    let config = placed(Mode::Trace, false, 0);
+    let full = scope == Scope::Full;
+    // What the branch compares; destination and sources of the instruction.
+    let layouts: &[[u8; 5]] = &[
+        [1, 2, 3, 4, 5],
+        [16, 17, 18, 19, 20],
+        [1, 2, 1, 1, 2],
+        [16, 17, 16, 16, 17],
+        [1, 0, 2, 2, 3],
+        [0, 16, 17, 17, 16],
+        [1, 2, 2, 3, 4],
+        [1, 2, 16, 1, 16],
+        [16, 1, 2, 16, 2],
+        [1, 1, 2, 3, 4],
+    ];
+    for branch in [Op::Beq, Op::Bne, Op::Blt, Op::Bge, Op::Bltu, Op::Bgeu] {
+        for op in Op::ALL.iter().copied() {
+            if !is_skippable(&Inst::new(op, 1, 1, 1, 0)) {
+                continue;
+            }
+            for [p, q, rd, a, b] in layouts {
+                for imm in immediates(op, Scope::Quick).into_iter().take(if full { 9 } else { 2 }) {
+                    for prepare in [None, Some((Op::Addiw, *p)), Some((Op::Addiw, *a)), Some((Op::Addiw, *rd)), Some((Op::Lui, *q))]
+                    {
+                        let mut insts = Vec::new();
+                        if let Some((op, r)) = prepare {
+                            let number = if op == Op::Lui { 0x1000 } else { 0 };
+                            insts.push(Inst::new(op, r, r, 0, number));
+                        }
+                        let at = insts.len();
+                        insts.push(Inst::new(branch, 0, *p, *q, 8));
+                        insts.push(Inst::new(op, *rd, *a, *b, imm));
+                        insts.push(Inst::new(Op::Addi, 5, *rd, 0, 1));
+                        let mut steps = case::straight(&insts);
+                        steps[at].follow = Follow::Skip;
+                        visit(&Case::new(&config, steps), None);
+                    }
+                }
+            }
+        }
+    }
+}
