@@ -61,7 +61,10 @@ pub fn folded(first: Op, scope: Scope, visit: Visit) {
     for second in Op::ALL.iter().copied() {
         let inst = |rd, rs1, rs2, imm| Inst::new(second, rd, rs1, rs2, imm);
         let flow = inst(1, 1, 1, 4).flow();
-        let atomic = matches!(second.format(), Format::Amo | Format::Lr | Format::Csr | Format::CsrImm);
+        let atomic = matches!(
+            second.format(),
+            Format::Amo | Format::Lr | Format::Csr | Format::CsrImm
+        );
         if !matches!(flow, Flow::Next | Flow::Branch) || (atomic && !full) {
             continue;
         }
@@ -80,10 +83,8 @@ pub fn folded(first: Op, scope: Scope, visit: Visit) {
             for i in immediates(first, if plain { Scope::Quick } else { scope }) {
                 for j in immediates(second, if plain { Scope::Quick } else { scope }) {
                     for (rs1, rs2) in &operands {
-                        let mut insts = vec![
-                            Inst::new(first, value, a, b, i),
-                            inst(rd, *rs1, *rs2, j),
-                        ];
+                        let mut insts =
+                            vec![Inst::new(first, value, a, b, i), inst(rd, *rs1, *rs2, j)];
                         let writes = insts[1].writes().is_some();
                         if rd != value || !writes {
                             insts.push(Inst::new(Op::Lui, value, 0, 0, 0x5000));
@@ -217,9 +218,17 @@ pub fn skips(scope: Scope, visit: Visit) {
                 continue;
             }
             for [p, q, rd, a, b] in layouts {
-                for imm in immediates(op, Scope::Quick).into_iter().take(if full { 9 } else { 2 }) {
-                    for prepare in [None, Some((Op::Addiw, *p)), Some((Op::Addiw, *a)), Some((Op::Addiw, *rd)), Some((Op::Lui, *q))]
-                    {
+                for imm in immediates(op, Scope::Quick)
+                    .into_iter()
+                    .take(if full { 9 } else { 2 })
+                {
+                    for prepare in [
+                        None,
+                        Some((Op::Addiw, *p)),
+                        Some((Op::Addiw, *a)),
+                        Some((Op::Addiw, *rd)),
+                        Some((Op::Lui, *q)),
+                    ] {
                         let mut insts = Vec::new();
                         if let Some((op, r)) = prepare {
                             let number = if op == Op::Lui { 0x1000 } else { 0 };

@@ -3,7 +3,6 @@
 
 pub mod idioms;
 pub mod prepared;
-pub mod random;
 
 use crate::case::{self, Case};
 use crate::check::{Counts, Failure, Prover};
