@@ -47,6 +47,7 @@ pub use hartlog_isa as isa;
 pub mod audit;
 pub mod check;
 pub mod chunk;
+mod compressed;
 #[doc(hidden)]
 pub mod doc;
 pub mod drive;

@@ -1,7 +1,7 @@
 //! Maps a file into memory.
 
 use std::fs::File;
-use std::path::Path;
+use std::io::Read;
 
 /// Bytes of a file, mapped or (where that is not possible, as for a pipe) read.
 #[derive(Debug)]
@@ -13,23 +13,22 @@ pub enum FileBytes {
 }
 
 impl FileBytes {
-    /// Maps or reads a file.
+    /// Maps a file, or reads it. `head`: bytes at its start that were read before.
     ///
     /// # Errors
-    /// When it cannot be opened or read.
-    pub fn open(path: &Path) -> std::io::Result<FileBytes> {
-        let mut file = File::open(path)?;
+    /// When it cannot be read.
+    pub fn of(file: &mut File, head: Vec<u8>) -> std::io::Result<FileBytes> {
         if file.metadata()?.is_file() {
             // SAFETY: the mapping is private to this process and never written. A file that another
             // process shrinks meanwhile ends this process with SIGBUS, which exposes nothing; one
             // that is rewritten is re-validated nowhere, but every value read from it is used as
             // untrusted data, bounds included.
-            if let Ok(map) = unsafe { memmap2::Mmap::map(&file) } {
+            if let Ok(map) = unsafe { memmap2::Mmap::map(&*file) } {
                 return Ok(FileBytes::Mapped(map));
             }
         }
-        let mut bytes = Vec::new();
-        std::io::Read::read_to_end(&mut file, &mut bytes)?;
+        let mut bytes = head;
+        file.read_to_end(&mut bytes)?;
         Ok(FileBytes::Owned(bytes))
     }
 }

@@ -1,9 +1,14 @@
 //! Opens a trace and finds its chunks.
 
+use crate::compressed::{self, Decompressed};
 use crate::mapping::FileBytes;
 use hartlog_format::parse::{Chunk, Footer, Header, ParseError};
 use hartlog_format::trace::{self, FOOTER_MAGIC, end};
+use std::fs::File;
+use std::io::{Read, Seek};
 use std::path::{Path, PathBuf};
+
+pub use crate::compressed::{CompressionError, CompressionErrorKind};
 
 /// Why a trace could not be opened.
 #[derive(Debug, thiserror::Error)]
@@ -16,6 +21,17 @@ pub enum TraceError {
         /// What the system said.
         source: std::io::Error,
     },
+    /// The file is compressed, and what it decompresses to could not be stored.
+    #[error("decompressed, in a file in {}: {source}", folder.display())]
+    Temporary {
+        /// Folder of the temporary file.
+        folder: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The file is compressed and damaged.
+    #[error("{0}")]
+    Compressed(#[from] CompressionError),
     /// The file is not a trace.
     #[error("{0}")]
     Parse(#[from] ParseError),
@@ -56,19 +72,40 @@ pub struct Trace {
     /// Bytes after the last whole chunk of a trace without a footer.
     rest: u64,
     total_steps: u64,
+    compressed_len: Option<u64>,
+    damage: Option<CompressionError>,
 }
 
 impl Trace {
-    /// Opens a trace file.
+    /// Opens a trace file. One that is compressed with zstd is decompressed to a temporary file
+    /// that has no name, as far as that is possible (see [`Trace::damage`]).
     ///
     /// # Errors
     /// [`TraceError`] when it cannot be read or is not a trace.
     pub fn open(path: &Path) -> Result<Trace, TraceError> {
-        let bytes = FileBytes::open(path).map_err(|source| TraceError::Io {
+        let io = |source| TraceError::Io {
             path: path.to_owned(),
             source,
+        };
+        let mut file = File::open(path).map_err(io)?;
+        let mut head = Vec::new();
+        let first = (&mut file).take(compressed::MAGIC_LEN as u64);
+        { first }.read_to_end(&mut head).map_err(io)?;
+        if !compressed::is_compressed(&head) {
+            return Trace::new(FileBytes::of(&mut file, head).map_err(io)?);
+        }
+        let temporary = |source| TraceError::Temporary {
+            folder: std::env::temp_dir(),
+            source,
+        };
+        let result = compressed::decompress(head.chain(file));
+        let mut result = result.map_err(|error| match error {
+            compressed::Failed::Input(source) => io(source),
+            compressed::Failed::Temporary(source) => temporary(source),
         })?;
-        Trace::new(bytes)
+        let start = result.file.rewind();
+        let bytes = start.and_then(|()| FileBytes::of(&mut result.file, Vec::new()));
+        Trace::decompressed(bytes.map_err(temporary)?, result)
     }
 
     /// Takes a trace from memory.
@@ -83,18 +120,44 @@ impl Trace {
         let header = Header::parse(&bytes)?;
         let footer = Footer::parse(&bytes, &header)?;
         let end = footer.map_or(bytes.len() as u64, |f| f.offset);
-        let scan = scan(&bytes, &header, end, footer.is_some())?;
+        let sound = bytes.len() as u64;
+        let scan = scan(&bytes, &header, end, footer.is_some(), sound)?;
         if let Some(footer) = footer {
             agree(&footer, &scan)?;
         }
         let complete = footer.is_some();
-        Ok(Trace {
+        Ok(Trace::of(bytes, scan, complete))
+    }
+
+    /// Takes what a compressed trace decompressed to.
+    fn decompressed(bytes: FileBytes, result: Decompressed) -> Result<Trace, TraceError> {
+        let mut trace = match result.error {
+            None => Trace::new(bytes)?,
+            Some(error) => {
+                // Without a header there is nothing.
+                let Ok(header) = Header::parse(&bytes) else {
+                    return Err(error.into());
+                };
+                let scan = scan(&bytes, &header, bytes.len() as u64, false, result.whole)?;
+                let mut trace = Trace::of(bytes, scan, false);
+                trace.damage = Some(error);
+                trace
+            }
+        };
+        trace.compressed_len = Some(result.compressed_len);
+        Ok(trace)
+    }
+
+    fn of(bytes: FileBytes, scan: Scan, complete: bool) -> Trace {
+        Trace {
             bytes,
             offsets: scan.offsets,
             complete,
             rest: scan.rest,
             total_steps: scan.total_steps,
-        })
+            compressed_len: None,
+            damage: None,
+        }
     }
 
     /// The file header.
@@ -110,12 +173,21 @@ impl Trace {
     /// # Errors
     /// None for an opened trace, unless the file changed meanwhile.
     pub fn footer(&self) -> Result<Option<Footer<'_>>, TraceError> {
+        if !self.complete {
+            return Ok(None);
+        }
         Ok(Footer::parse(&self.bytes, &self.header()?)?)
     }
 
     /// Whether the run that wrote the trace ended; otherwise it was killed, or still runs.
     pub fn is_complete(&self) -> bool {
         self.complete
+    }
+
+    /// Where a compressed file ends too early or is damaged: this trace is what comes before, and
+    /// is incomplete.
+    pub fn damage(&self) -> Option<&CompressionError> {
+        self.damage.as_ref()
     }
 
     /// Bytes after the last whole chunk of an incomplete trace.
@@ -128,7 +200,12 @@ impl Trace {
         self.total_steps
     }
 
-    /// Size of the file in bytes.
+    /// Size of the compressed file in bytes, if it is compressed.
+    pub fn compressed_len(&self) -> Option<u64> {
+        self.compressed_len
+    }
+
+    /// Size of the file in bytes, without compression.
     pub fn file_len(&self) -> u64 {
         self.bytes.len() as u64
     }
@@ -178,7 +255,14 @@ struct Scan {
     last: Option<(u32, u32)>,
 }
 
-fn scan(bytes: &[u8], header: &Header<'_>, end: u64, complete: bool) -> Result<Scan, TraceError> {
+/// Walks over the records up to `end`. From `sound` on, what is not a chunk ends the walk.
+fn scan(
+    bytes: &[u8],
+    header: &Header<'_>,
+    end: u64,
+    complete: bool,
+    sound: u64,
+) -> Result<Scan, TraceError> {
     let chunk_steps = header.fixed.chunk_steps.get();
     let mut scan = Scan {
         offsets: Vec::new(),
@@ -202,6 +286,7 @@ fn scan(bytes: &[u8], header: &Header<'_>, end: u64, complete: bool) -> Result<S
         let chunk = match Chunk::parse_unchecked(bytes, at, chunk_steps) {
             Ok(chunk) => chunk,
             Err(ParseError::Truncated { .. }) if !complete => break,
+            Err(_) if at >= sound => break,
             Err(source) => {
                 return Err(TraceError::Chunk {
                     chunk: index,

@@ -1,10 +1,10 @@
 //! `replay check`.
 
-use super::{CliError, Span, in_trace, load, open};
+use super::{CliError, Span, in_trace, load, open, refuse_damage, say_incomplete};
 use hartlog_format::status::exit;
 use indicatif::{ProgressBar, ProgressStyle};
 use replay::check::{self, Options, Report};
-use replay::trace::Trace;
+use replay::trace::{CompressionErrorKind, Trace};
 use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
 
@@ -91,15 +91,11 @@ impl Args {
         } else {
             self.print(&trace, &report, engine.is_compiled())?;
         }
+        refuse_damage(&trace, &self.trace)?;
         if trace.is_complete() || self.allow_incomplete {
             return Ok(exit::OK);
         }
-        eprintln!(
-            "replay: {}: incomplete: the run that wrote it did not end ({} bytes after the last \
-             whole chunk)",
-            self.trace.display(),
-            trace.rest()
-        );
+        say_incomplete(&trace, &self.trace);
         Ok(exit::INCOMPLETE)
     }
 
@@ -113,8 +109,9 @@ impl Args {
         };
         writeln!(
             out,
-            "{}: ok: {} chunks, {} steps, {end}",
+            "{}: {}: {} chunks, {} steps, {end}",
             self.trace.display(),
+            trace.damage().map_or("ok", |_| "ok up to the damage"),
             report.chunks,
             report.steps
         )?;
@@ -182,6 +179,11 @@ fn json(trace: &Trace, report: &Report, compiled: bool) -> serde_json::Value {
     let mut value = report_json(report, compiled);
     value["complete"] = trace.is_complete().into();
     value["file_bytes"] = trace.file_len().into();
+    value["compressed_bytes"] = trace.compressed_len().into();
+    if let Some(error) = trace.damage() {
+        value["ok"] = (error.kind == CompressionErrorKind::CutShort).into();
+        value["error"] = error.to_string().into();
+    }
     value
 }
 

@@ -1,6 +1,6 @@
 //! `replay counts`.
 
-use super::{CliError, load, open};
+use super::{CliError, load, open_undamaged};
 use hartlog_format::status::exit;
 use replay::check::CheckError;
 use replay::drive::{self, Order};
@@ -42,7 +42,7 @@ pub struct Args {
 impl Args {
     pub fn run(self) -> Result<u8, CliError> {
         let program = load(&self.elf)?;
-        let trace = open(&self.trace)?;
+        let trace = open_undamaged(&self.trace)?;
         let engine = self.engine.engine(&program, Counter::COLUMNS)?;
         let options = drive::Options {
             cores: self.cores.clone(),

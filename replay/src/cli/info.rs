@@ -1,6 +1,6 @@
 //! `replay info`.
 
-use super::{CliError, in_trace, open};
+use super::{CliError, in_trace, open, refuse_damage};
 use hartlog_format::status::{FaultKind, exit};
 use hartlog_format::trace::end;
 use replay::check::hex;
@@ -45,6 +45,7 @@ impl Args {
         let error = in_trace(&self.trace);
         let text = self.describe(&trace).map_err(error)?;
         write!(std::io::stdout(), "{text}")?;
+        refuse_damage(&trace, &self.trace)?;
         Ok(if trace.is_complete() {
             exit::OK
         } else {
@@ -73,6 +74,9 @@ impl Args {
         line("arguments", strings(&mut header.arguments()));
         line("environment", strings(&mut header.environment()));
         line("file bytes", trace.file_len().to_string());
+        if let Some(len) = trace.compressed_len() {
+            line("compressed", format!("{len} bytes"));
+        }
         line("chunks", trace.len().to_string());
         line("steps", trace.total_steps().to_string());
         let (mut log, mut events) = (0, 0);
@@ -108,6 +112,9 @@ impl Args {
                     trace.rest()
                 ),
             ),
+        }
+        if let Some(error) = trace.damage() {
+            line("damage", error.to_string());
         }
         if self.chunks {
             out.push_str(

@@ -20,7 +20,7 @@ use replay::interp::InterpretError;
 #[cfg(target_os = "linux")]
 use replay::live::LiveError;
 use replay::program::Program;
-use replay::trace::TraceError;
+use replay::trace::{CompressionErrorKind, TraceError};
 use std::path::{Path, PathBuf};
 
 /// Re-executes and checks minimal traces of RISC-V programs.
@@ -103,7 +103,7 @@ impl CliError {
             CliError::Live(error) => run::status_of(error),
             CliError::Load(LoadError::Io { .. })
             | CliError::Trace {
-                source: TraceError::Io { .. },
+                source: TraceError::Io { .. } | TraceError::Temporary { .. },
                 ..
             }
             | CliError::Report { .. }
@@ -176,6 +176,36 @@ fn open(path: &Path) -> Result<replay::trace::Trace, CliError> {
         path: path.to_owned(),
         source,
     })
+}
+
+/// [`open`], for work that a part of the trace is not enough for.
+fn open_undamaged(path: &Path) -> Result<replay::trace::Trace, CliError> {
+    let trace = open(path)?;
+    refuse_damage(&trace, path)?;
+    Ok(trace)
+}
+
+/// Compressed data that is damaged is an error. A file that only ends too early is incomplete.
+fn refuse_damage(trace: &replay::trace::Trace, path: &Path) -> Result<(), CliError> {
+    match trace.damage() {
+        Some(error) if error.kind != CompressionErrorKind::CutShort => {
+            Err(in_trace(path)(error.clone().into()))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Says how a trace is incomplete.
+fn say_incomplete(trace: &replay::trace::Trace, path: &Path) {
+    let cut = trace
+        .damage()
+        .map_or_else(String::new, |e| format!("; {e}"));
+    eprintln!(
+        "replay: {}: incomplete: the run that wrote it did not end ({} bytes after the last \
+         whole chunk{cut})",
+        path.display(),
+        trace.rest()
+    );
 }
 
 fn in_trace(path: &Path) -> impl Fn(TraceError) -> CliError + '_ {

@@ -1,6 +1,6 @@
 //! `replay witness`.
 
-use super::{CliError, Span, load, open};
+use super::{CliError, Span, load, open_undamaged, say_incomplete};
 use hartlog_format::status::exit;
 use replay::tables::{self, Column, Options, TableError, Target};
 use std::io::Write;
@@ -71,7 +71,7 @@ fn column(name: &str) -> Result<Column, String> {
 impl Args {
     pub fn run(self) -> Result<u8, CliError> {
         let program = load(&self.elf)?;
-        let trace = open(&self.trace)?;
+        let trace = open_undamaged(&self.trace)?;
         let format = match self.format {
             Format::Arrow => tables::Format::Arrow,
             Format::Parquet => tables::Format::Parquet,
@@ -116,10 +116,7 @@ impl Args {
         if trace.is_complete() || self.allow_incomplete {
             return Ok(exit::OK);
         }
-        eprintln!(
-            "replay: {}: incomplete: the run that wrote it did not end",
-            self.trace.display()
-        );
+        say_incomplete(&trace, &self.trace);
         Ok(exit::INCOMPLETE)
     }
 
