@@ -71,6 +71,9 @@ pub(super) struct Shared<'a, 'p, 't> {
     file: Option<Option<i32>>,
     threads: u32,
     claimed: AtomicU64,
+    /// Per slot the chunk that may be taken from it: the one before is forgotten. The turns in the
+    /// ring say so too, but the program can write to them.
+    free_for: Vec<AtomicU64>,
     received: AtomicU64,
     /// Chunks received and not given back.
     in_flight: AtomicU64,
@@ -158,6 +161,7 @@ impl<'a, 'p, 't> Shared<'a, 'p, 't> {
             file: setting.file.as_ref().map(TraceFile::zstd),
             threads: setting.threads as u32,
             claimed: AtomicU64::new(0),
+            free_for: (0..setting.slots).map(AtomicU64::new).collect(),
             received: AtomicU64::new(0),
             in_flight: AtomicU64::new(0),
             last: AtomicU64::new(NONE),
@@ -187,6 +191,11 @@ impl<'a, 'p, 't> Shared<'a, 'p, 't> {
         self.failed.load(Ordering::Acquire)
             || self.ended.load(Ordering::Acquire)
             || self.last.load(Ordering::Acquire) < index
+    }
+
+    /// The chunk that may be taken from a slot.
+    fn free_for(&self, ticket: Ticket) -> &AtomicU64 {
+        &self.free_for[ticket.slot as usize % self.free_for.len()]
     }
 
     /// Wakes the threads that wait for a chunk.
@@ -252,7 +261,7 @@ impl<'a, 'p, 't> Shared<'a, 'p, 't> {
         let spare = lock(&self.sum).merge.spare();
         let mut follower = Follower::new(self.memory, spare);
         loop {
-            let index = self.claimed.fetch_add(1, Ordering::Relaxed);
+            let index = self.claimed.fetch_add(1, Ordering::AcqRel);
             if self.last.load(Ordering::Acquire) < index {
                 return stats;
             }
@@ -296,8 +305,16 @@ impl<'a, 'p, 't> Shared<'a, 'p, 't> {
         ticket: Ticket,
         index: u64,
     ) -> Result<Done<'t>, LiveError> {
-        // SAFETY: it is the consumer's turn, `claimed` gives a chunk to one thread, and slots are
-        // given back only when their chunk is forgotten (`Shared::take`).
+        if self.free_for(ticket).load(Ordering::Acquire) != index {
+            return Err(RingError::Order {
+                chunk: index,
+                slot: ticket.slot,
+                what: "the chunk before it is still there",
+            }
+            .into());
+        }
+        // SAFETY: `claimed` gives a chunk to one thread, and the slot is free for it: the thread
+        // that forgot the chunk before (`Shared::take`) said so, whatever the ring says.
         let chunk = unsafe { self.ring.take(ticket, index, self.file.is_some()) }?;
         if chunk.header.end_kind.get() != end::NEXT {
             self.last.store(index, Ordering::Release);
@@ -379,6 +396,8 @@ impl<'a, 'p, 't> Shared<'a, 'p, 't> {
             file.chunk(&chunk, frame.as_deref())?;
         }
         drop(sum);
+        let next = header.index.get().saturating_add(self.slots);
+        self.free_for(ticket).store(next, Ordering::Release);
         self.ring.control().release(ticket, &Alarm);
         self.in_flight.fetch_sub(1, Ordering::AcqRel);
         Ok(())

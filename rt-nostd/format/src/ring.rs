@@ -59,6 +59,8 @@ pub trait Word {
     fn swap(&self, value: u32) -> u32;
     /// Replaces it if it has a value; whether it had.
     fn replace(&self, old: u32, new: u32) -> bool;
+    /// Clears the bits that the mask has not (acquire and release).
+    fn and(&self, mask: u32);
 }
 
 impl Word for AtomicU32 {
@@ -73,6 +75,10 @@ impl Word for AtomicU32 {
     fn replace(&self, old: u32, new: u32) -> bool {
         let order = Ordering::Acquire;
         self.compare_exchange(old, new, order, order).is_ok()
+    }
+
+    fn and(&self, mask: u32) {
+        self.fetch_and(mask, Ordering::AcqRel);
     }
 }
 
@@ -126,6 +132,8 @@ impl<W: Word> Turn<W> {
                 return Wait::Broken;
             }
             if !waiting {
+                // Who saw the mark that this side made sleeps although there was an alarm.
+                self.alarm(park);
                 return Wait::GaveUp;
             }
             let marked = seen | WAITED_FOR;
@@ -144,8 +152,11 @@ impl<W: Word> Turn<W> {
         }
     }
 
-    /// Wakes all who wait for a phase, so that they look for themselves whether to go on.
+    /// Wakes all who wait for a phase, so that they look for themselves whether to go on: at what
+    /// was written before this call.
     pub fn alarm(&self, park: &impl Park<W>) {
+        // Who has looked and does not sleep yet must not: the word is another now.
+        self.0.and(!WAITED_FOR);
         park.wake(&self.0);
     }
 
@@ -157,17 +168,17 @@ impl<W: Word> Turn<W> {
 
 /// A request to stop. It has a cache line of its own.
 #[repr(C, align(64))]
-pub struct Flag(AtomicU32);
+pub struct Flag<W = AtomicU32>(W);
 
-impl Flag {
+impl<W: Word> Flag<W> {
     /// Raises the flag.
     pub fn raise(&self) {
-        self.0.store(1, Ordering::Release);
+        self.0.swap(1);
     }
 
     /// Whether it was raised.
     pub fn is_raised(&self) -> bool {
-        self.0.load(Ordering::Acquire) != 0
+        self.0.load() != 0
     }
 }
 
@@ -187,14 +198,14 @@ pub struct Line<T>(pub T);
 
 /// The control page. All zero, it is that of a ring that nobody has used yet.
 #[repr(C)]
-pub struct Control {
+pub struct Control<W = AtomicU32> {
     /// One of [`state`].
-    pub state: Line<AtomicU32>,
+    pub state: Line<W>,
     /// Raised by a consumer that cannot go on.
-    pub stop: Flag,
+    pub stop: Flag<W>,
     /// While the producer waits for the slot of chunk `i`: `i + 1`, else 0.
     pub producer_waits: Line<AtomicU64>,
-    turns: [Turn; MAX_SLOTS as usize],
+    turns: [Turn<W>; MAX_SLOTS as usize],
 }
 
 const _: () = assert!(size_of::<Control>() as u64 <= PAGE);
@@ -218,39 +229,49 @@ impl Ticket {
     }
 }
 
-impl Control {
+impl<W: Word> Control<W> {
+    /// A control page that nobody has used yet. `word` makes words that are 0.
+    pub fn new(mut word: impl FnMut() -> W) -> Control<W> {
+        Control {
+            state: Line(word()),
+            stop: Flag(word()),
+            producer_waits: Line(AtomicU64::new(0)),
+            turns: core::array::from_fn(|_| Turn::new(word())),
+        }
+    }
+
     /// The turn of a slot.
-    pub fn turn(&self, ticket: Ticket) -> &Turn {
+    pub fn turn(&self, ticket: Ticket) -> &Turn<W> {
         &self.turns[ticket.slot as usize % self.turns.len()]
     }
 
     /// All turns.
-    pub fn turns(&self) -> &[Turn] {
+    pub fn turns(&self) -> &[Turn<W>] {
         &self.turns
     }
 
     /// Producer: waits until the slot is its own.
-    pub fn acquire(&self, ticket: Ticket, park: &impl Park<AtomicU32>) -> Wait {
+    pub fn acquire(&self, ticket: Ticket, park: &impl Park<W>) -> Wait {
         // The consumer of the last round is all that there is to wait for.
         self.turn(ticket).await_phase(ticket.phase, 1, park)
     }
 
     /// Producer: hands a filled slot over.
-    pub fn publish(&self, ticket: Ticket, park: &impl Park<AtomicU32>) {
+    pub fn publish(&self, ticket: Ticket, park: &impl Park<W>) {
         self.turn(ticket)
             .begin_phase(ticket.phase.wrapping_add(1), park);
     }
 
     /// Consumer: waits until the slot is filled. `earlier`: how many chunks before this one may
     /// still have to go through the slot.
-    pub fn receive(&self, ticket: Ticket, earlier: u32, park: &impl Park<AtomicU32>) -> Wait {
+    pub fn receive(&self, ticket: Ticket, earlier: u32, park: &impl Park<W>) -> Wait {
         let distance = earlier.saturating_mul(2).saturating_add(1);
         self.turn(ticket)
             .await_phase(ticket.phase.wrapping_add(1), distance, park)
     }
 
     /// Consumer: gives a slot back.
-    pub fn release(&self, ticket: Ticket, park: &impl Park<AtomicU32>) {
+    pub fn release(&self, ticket: Ticket, park: &impl Park<W>) {
         self.turn(ticket)
             .begin_phase(ticket.phase.wrapping_add(2), park);
     }
