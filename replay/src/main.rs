@@ -18,6 +18,12 @@ fn main() -> ExitCode {
             });
         }
     };
+    // A file that may not grow is an error where it is written, not the end of this process.
+    #[cfg(unix)]
+    let _ = signal_hook::flag::register(
+        rustix::process::Signal::XFSZ.as_raw(),
+        std::sync::Arc::default(),
+    );
     match cli.run() {
         Ok(status) => ExitCode::from(status),
         Err(error) => {

@@ -12,7 +12,7 @@ use crate::engine::{Engine, ReplayError};
 use crate::error::{Difference, DifferenceKind};
 use hartlog_format::parse::{Chunk, Header};
 use hartlog_format::ring::{Park, Ticket, Wait};
-use hartlog_format::trace::end;
+use hartlog_format::trace::{ChunkHeader, end};
 use hartlog_isa::Hart;
 use rustix::thread::futex;
 use std::collections::BTreeMap;
@@ -37,12 +37,28 @@ struct Done<'t> {
     frame: Option<Vec<u8>>,
 }
 
+/// A chunk that is wrong, and its header, if that could be read: the chunk before may be wrong, too,
+/// and comes first.
+struct Wrong {
+    error: LiveError,
+    header: Option<Box<ChunkHeader>>,
+}
+
+impl<E: Into<LiveError>> From<E> for Wrong {
+    fn from(error: E) -> Wrong {
+        Wrong {
+            error: error.into(),
+            header: None,
+        }
+    }
+}
+
 /// Chunks that are done and those before them are not.
 struct Waiting<'t> {
     next: u64,
     /// A thread is at the one before `next`.
     busy: bool,
-    done: BTreeMap<u64, Result<Done<'t>, LiveError>>,
+    done: BTreeMap<u64, Result<Done<'t>, Wrong>>,
 }
 
 /// What chunks come to, in order.
@@ -304,7 +320,7 @@ impl<'a, 'p, 't> Shared<'a, 'p, 't> {
         follower: &mut Follower<'t>,
         ticket: Ticket,
         index: u64,
-    ) -> Result<Done<'t>, LiveError> {
+    ) -> Result<Done<'t>, Wrong> {
         if self.free_for(ticket).load(Ordering::Acquire) != index {
             return Err(RingError::Order {
                 chunk: index,
@@ -321,16 +337,21 @@ impl<'a, 'p, 't> Shared<'a, 'p, 't> {
             self.alarm();
         }
         let program = self.engine.program();
-        let replayed = worker
-            .replay(&chunk, follower)
-            .map_err(|error| match error {
-                // Inside a chunk the first difference may be one of memory.
-                ReplayError::Difference(found) if self.memory => first_of(program, &chunk, found),
-                error => error.into(),
-            })?;
+        let wrong = |error: CheckError| Wrong {
+            error: error.into(),
+            header: Some(Box::new(*chunk.header)),
+        };
+        let replayed = worker.replay(&chunk, follower);
+        let replayed = replayed.map_err(|error| match error {
+            // Inside a chunk the first difference may be one of memory.
+            ReplayError::Difference(found) if self.memory => {
+                wrong(first_of(program, &chunk, found))
+            }
+            error => wrong(error.into()),
+        })?;
         let followed = replayed
             .output
-            .ok_or_else(|| contradiction(program, &chunk))?;
+            .ok_or_else(|| wrong(contradiction(program, &chunk)))?;
         let frame = match self.file {
             // The file says so itself when it is its turn.
             Some(Some(level)) => frame(level, &parts(&chunk)).ok(),
@@ -346,7 +367,7 @@ impl<'a, 'p, 't> Shared<'a, 'p, 't> {
     }
 
     /// Takes the result of a chunk, and those whose turn it is.
-    fn hand_in(&self, index: u64, result: Result<Done<'t>, LiveError>) {
+    fn hand_in(&self, index: u64, result: Result<Done<'t>, Wrong>) {
         let mut waiting = lock(&self.waiting);
         waiting.done.insert(index, result);
         if waiting.busy {
@@ -360,7 +381,11 @@ impl<'a, 'p, 't> Shared<'a, 'p, 't> {
             };
             waiting.next += 1;
             drop(waiting);
-            if let Err(error) = result.and_then(|done| self.take(done)) {
+            let taken = match result {
+                Ok(done) => self.take(done),
+                Err(wrong) => Err(self.first_error(wrong)),
+            };
+            if let Err(error) = taken {
                 self.fail(error);
             }
             waiting = lock(&self.waiting);
@@ -383,7 +408,7 @@ impl<'a, 'p, 't> Shared<'a, 'p, 't> {
             sum.merge.start(&self.header, Some(header))?;
         }
         if let Some(last) = &sum.last {
-            self.continuous(last, &chunk)?;
+            self.continuous(last, header)?;
         }
         sum.merge.take(followed)?;
         sum.last = Some(hart);
@@ -403,9 +428,22 @@ impl<'a, 'p, 't> Shared<'a, 'p, 't> {
         Ok(())
     }
 
+    /// What is wrong with the next chunk: that the one before does not end where it starts, if that
+    /// is so.
+    fn first_error(&self, wrong: Wrong) -> LiveError {
+        let sum = lock(&self.sum);
+        match (&sum.last, &wrong.header) {
+            (Some(last), Some(header)) => match self.continuous(last, header) {
+                Err(error) => error.into(),
+                Ok(()) => wrong.error,
+            },
+            _ => wrong.error,
+        }
+    }
+
     /// Whether a chunk starts where the one before ended.
-    fn continuous(&self, last: &Hart, chunk: &Chunk<'t>) -> Result<(), CheckError> {
-        let next = start_state(chunk.header);
+    fn continuous(&self, last: &Hart, header: &ChunkHeader) -> Result<(), CheckError> {
+        let next = start_state(header);
         let Some((item, found, expected)) = first_difference(last, &next) else {
             return Ok(());
         };
@@ -414,7 +452,7 @@ impl<'a, 'p, 't> Shared<'a, 'p, 't> {
             expected,
             found,
         };
-        let (index, step) = (chunk.header.index.get(), chunk.header.first_step.get());
+        let (index, step) = (header.index.get(), header.first_step.get());
         let program = self.engine.program();
         Err(Difference::new(program, index - 1, step, last.pc, kind).into())
     }
