@@ -19,8 +19,8 @@ use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 use zerocopy::{FromBytes, FromZeros, IntoBytes};
 
-/// In which an end must be noticed.
-const SECOND: Duration = Duration::from_secs(1);
+/// In which an end must be noticed: a second, and what other work on the machine adds to that.
+const SOON: Duration = Duration::from_secs(4);
 
 /// For what only takes its time.
 const LONG: Duration = Duration::from_secs(60);
@@ -391,7 +391,7 @@ fn a_killed_replayer_takes_its_program_along() {
         running.replay.kill().expect("it is there");
         running.replay.wait().expect("it has ended");
         let mut found = None;
-        within(SECOND, "the program's end", || {
+        within(SOON, "the program's end", || {
             found = waitpid(Some(running.program), WaitOptions::NOHANG).expect("a child");
             found.is_some()
         });
@@ -419,7 +419,7 @@ fn a_killed_program_leaves_what_it_handed_over() {
             let chunks = running.stall();
             signal(running.program, Signal::KILL);
             signal(running.replayer(), Signal::CONT);
-            let output = running.end_within(SECOND);
+            let output = running.end_within(SOON);
             expect(&output, 128 + 9, "was killed by signal 9");
             assert_eq!(guest.incomplete(&trace), chunks);
             let report = json(&report);
@@ -440,7 +440,7 @@ fn signals_are_passed_on() {
         let options = ["--trace", trace.to_str().unwrap()];
         let running = Running::start(&guest, guest.live(&options, &[FOREVER]));
         signal(running.replayer(), name);
-        let output = running.end_within(SECOND);
+        let output = running.end_within(SOON);
         expect(&output, 128 + number, "was killed by signal");
         guest.incomplete(&trace);
     }
@@ -568,7 +568,7 @@ fn a_damaged_ring_is_noticed() {
         damage(&running, ticket, at, &mut header);
         put(&running.ring, at, header.as_bytes());
         signal(running.replayer(), Signal::CONT);
-        let output = running.end_within(SECOND);
+        let output = running.end_within(SOON);
         assert_eq!(
             output.status.code(),
             Some(status.into()),
