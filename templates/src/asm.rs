@@ -834,6 +834,11 @@ impl Asm {
         self.emit(Code::Retnq, []);
     }
 
+    /// `prefetchw m`
+    pub fn prefetch_for_store(&mut self, m: Mem) {
+        self.emit(Code::Prefetchw_m8, [m.into()]);
+    }
+
     /// `jmp reg`
     pub fn jmp_reg(&mut self, r: Gpr) {
         self.emit(Code::Jmp_rm64, [r.of(Size::Q).into()]);

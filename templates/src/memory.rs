@@ -11,6 +11,17 @@ use crate::rows::{Access, Written};
 use hartlog_format::contract::offset;
 use hartlog_isa::{Effect, Inst, Op, Width};
 
+/// Bytes of a line of the host's cache.
+const LINE: u32 = 64;
+
+/// How far ahead of a log store its line is asked for. A store that misses the first-level cache
+/// holds up all stores behind it on some hosts (see docs/performance.md).
+const PREFETCH_DISTANCE: i32 = 512;
+
+/// Of each line's worth of log in a block, the byte from which a prefetch pays. A block that logs
+/// less has none.
+const FIRST_PREFETCH: u32 = 8;
+
 fn size(width: Width) -> Size {
     match width {
         Width::B => Size::B,
@@ -44,9 +55,15 @@ impl Emitter<'_> {
     /// Appends a value to the log.
     fn log_value(&mut self, width: Width, value: Gpr) {
         if self.config.mode == Mode::Trace {
+            let before = self.log;
             self.asm
-                .store(size(width), Mem::host(LOG, self.log as i32), value);
+                .store(size(width), Mem::host(LOG, before as i32), value);
             self.log += width.bytes() as u32;
+            let lines = |log: u32| (log + LINE - FIRST_PREFETCH).div_euclid(LINE);
+            if lines(before) != lines(self.log) {
+                let ahead = self.log as i32 + PREFETCH_DISTANCE;
+                self.asm.prefetch_for_store(Mem::host(LOG, ahead));
+            }
         }
     }
 

@@ -209,6 +209,8 @@ impl Machine<'_> {
                 };
                 self.set(i, s, 0, v)
             }
+            // Changes nothing and never faults.
+            Prefetchw => Ok(()),
             Lea => {
                 let address = self.effective(i, s)?;
                 let width = self.operand_bits(i, 0)?;
