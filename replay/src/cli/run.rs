@@ -49,7 +49,8 @@ pub struct Args {
     #[arg(long, value_name = "N", conflicts_with = "ring_bytes",
           value_parser = clap::value_parser!(u64).range(1..=MAX_SLOTS))]
     slots: Option<u64>,
-    /// Size of the ring: as many slots as fit [default: half of the last-level cache].
+    /// Size of the ring: as many slots as fit [default: half of the last-level cache, but one to
+    /// three slots for each thread and the program].
     #[arg(long, value_name = "BYTES", value_parser = clap::value_parser!(u64).range(1..=1 << 40))]
     ring_bytes: Option<u64>,
     /// Retired instructions in a chunk [default: what was compiled in].

@@ -62,12 +62,14 @@ pub struct Options {
 }
 
 /// Size of a ring for so many threads: half of the last-level cache, so that what the program
-/// writes is still there when it is read; but a slot for each thread and one for the program.
+/// writes is still there when it is read; but a slot for each thread and one for the program. Three
+/// for each are enough: more only take the place of other things in the cache.
 pub fn ring_bytes(threads: usize) -> u64 {
     /// A slot for chunks of the usual size.
     const SLOT: u64 = (9 << 20) / 4;
+    let each = SLOT * (threads as u64 + 1);
     let cache = last_level_cache().unwrap_or(8 << 20);
-    (cache / 2).max(SLOT * (threads as u64 + 1))
+    (cache / 2).clamp(each, 3 * each)
 }
 
 /// How a run went.
