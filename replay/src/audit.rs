@@ -235,6 +235,18 @@ impl<'p> Auditor<'p> {
     /// # Errors
     /// A byte that does not agree, of the line accessed first.
     pub fn accesses(&mut self, lines: &[Line]) -> Result<(), LineError> {
+        self.walk::<true>(lines)
+    }
+
+    /// Checks the accesses of a stretch and leaves memory as it is.
+    ///
+    /// # Errors
+    /// As [`Auditor::accesses`].
+    pub fn agree(&mut self, lines: &[Line]) -> Result<(), LineError> {
+        self.walk::<false>(lines)
+    }
+
+    fn walk<const WRITE: bool>(&mut self, lines: &[Line]) -> Result<(), LineError> {
         let (mut page, mut prot) = (u64::MAX, Prot::None);
         for line in lines {
             if line.addr / PAGE != page {
@@ -269,6 +281,9 @@ impl<'p> Auditor<'p> {
                         expected: Some((value >> (8 * byte)) as u8),
                         write: false,
                     });
+                }
+                if !WRITE {
+                    continue;
                 }
                 let value = value & !writes | word_at(&line.last, at) & writes;
                 now.copy_from_slice(&value.to_le_bytes());

@@ -1,7 +1,7 @@
 //! Checks a whole trace: re-executes its chunks in parallel, and follows memory in order.
 
 use crate::audit::{AuditError, Auditor, LineError, Stretch};
-use crate::chunk::{Call, Consumer, LogPort, MemorySink, Row, execute, replay};
+use crate::chunk::{Call, Consumer, LogPort, Row, execute, replay};
 use crate::drive::{self, Order, verified};
 use crate::engine::{Engine, ReplayError};
 use crate::error::{Difference, DifferenceKind};
@@ -12,7 +12,7 @@ use crate::witness::{self, Columns, MemoryOp};
 use crossbeam::channel::{self, Receiver, Sender};
 use hartlog_format::parse::{Chunk, Header};
 use hartlog_format::trace::{ChunkHeader, FooterHeader};
-use hartlog_isa::{Hart, Width};
+use hartlog_isa::Hart;
 use std::ops::Range;
 use std::time::Duration;
 
@@ -157,7 +157,20 @@ impl From<Difference> for CheckError {
 pub(crate) struct Followed<'t> {
     chunk: Chunk<'t>,
     hart: Hart,
+    /// The first step that `stretches` tell of.
+    from: u64,
     stretches: Vec<Stretch<'t>>,
+}
+
+impl Followed<'_> {
+    /// Leaves out what was taken before: everything up to the environment call at `step`.
+    pub(crate) fn after(&mut self, step: u64) {
+        let call = |s: &Stretch<'_>| s.call.as_ref().is_some_and(|c| c.step == step);
+        if let Some(at) = self.stretches.iter().position(call) {
+            self.stretches.drain(..=at);
+            self.from = step + 1;
+        }
+    }
 }
 
 /// What a [`Follower`] says of a chunk; `None` if a value read is not the one that was written in
@@ -212,27 +225,7 @@ impl<'t> witness::Consumer<'t> for Follower<'t> {
         let Some(shadow) = &mut self.shadow else {
             return;
         };
-        let mut same = true;
-        for op in ops {
-            let MemoryOp { addr, value, .. } = *op;
-            same &= match (op.width(), op.is_write()) {
-                (8, false) => shadow.read(addr, Width::D, value).is_ok(),
-                (4, false) => shadow.read(addr, Width::W, value).is_ok(),
-                (2, false) => shadow.read(addr, Width::H, value).is_ok(),
-                (_, false) => shadow.read(addr, Width::B, value).is_ok(),
-                (width, true) => {
-                    let width = match width {
-                        8 => Width::D,
-                        4 => Width::W,
-                        2 => Width::H,
-                        _ => Width::B,
-                    };
-                    shadow.write(addr, width, value);
-                    true
-                }
-            };
-        }
-        self.contradiction |= !same;
+        self.contradiction |= !shadow.follow(ops);
     }
 
     fn call(&mut self, call: &Call<'t>) {
@@ -250,9 +243,11 @@ impl<'t> witness::Consumer<'t> for Follower<'t> {
         self.stretches.push(Stretch { lines, call: None });
         let stretches = std::mem::take(&mut self.stretches);
         let contradiction = std::mem::take(&mut self.contradiction);
+        let chunk = self.chunk.take().filter(|_| !contradiction)?;
         Some(Followed {
-            chunk: self.chunk.take().filter(|_| !contradiction)?,
+            chunk,
             hart: end.clone(),
+            from: chunk.header.first_step.get(),
             stretches,
         })
     }
@@ -317,14 +312,7 @@ pub fn check_with<'t>(
             Ok::<(), CheckError>(())
         },
     );
-    let summary = result.map_err(|error| match error {
-        // Inside a chunk the first difference may be one of memory.
-        CheckError::Difference(found) if memory => match trace.chunk(found.chunk) {
-            Ok(chunk) => first_of(program, &chunk, found),
-            Err(_) => CheckError::Difference(found),
-        },
-        error => error,
-    })?;
+    let summary = result.map_err(|error| first(trace, program, memory, error))?;
     if let Some(footer) = trace.footer()? {
         merge.finish(footer.fixed)?;
     }
@@ -338,6 +326,46 @@ pub fn check_with<'t>(
         memory,
         unpinned: summary.unpinned,
     })
+}
+
+/// The first difference of the chunk that an error is of: inside a chunk it may be one of memory.
+fn first(trace: &Trace, program: &Program, memory: bool, error: CheckError) -> CheckError {
+    match error {
+        CheckError::Difference(found) if memory => match trace.chunk(found.chunk) {
+            Ok(chunk) => first_of(program, &chunk, found),
+            Err(_) => CheckError::Difference(found),
+        },
+        error => error,
+    }
+}
+
+/// Checks chunks one after another on this thread, in the memory of `merge`. What comes up to the
+/// environment call at step `after` was taken before.
+///
+/// # Errors
+/// Those of [`check_with`].
+pub(crate) fn check_serially<'t>(
+    trace: &'t Trace,
+    engine: &Engine<'_, 't>,
+    merge: &mut Merge<'_>,
+    chunks: Range<u64>,
+    after: Option<u64>,
+) -> Result<(), CheckError> {
+    let (program, memory) = (engine.program(), merge.memory);
+    let mut worker = engine.worker();
+    let mut follower = Follower::new(memory, merge.spare());
+    for index in chunks {
+        let result = drive::one(trace, program, &mut worker, &mut follower, index);
+        let output = result.map_err(|error| first(trace, program, memory, error))?;
+        match output.output {
+            Some(mut followed) => {
+                after.iter().for_each(|step| followed.after(*step));
+                merge.take(followed)?;
+            }
+            None => return Err(contradiction(program, &trace.chunk(index)?)),
+        }
+    }
+    Ok(())
 }
 
 /// Takes finished chunks in order.
@@ -380,11 +408,10 @@ impl<'p> Merge<'p> {
     /// Takes the next chunk.
     pub(crate) fn take(&mut self, followed: Followed<'_>) -> Result<(), CheckError> {
         let header = followed.chunk.header;
-        let steps = header.steps.get();
         let Some(auditor) = &mut self.auditor else {
             return Ok(());
         };
-        let mut from = header.first_step.get();
+        let mut from = followed.from;
         for stretch in followed.stretches {
             if let Err(error) = auditor.accesses(&stretch.lines) {
                 return Err(find(self.program, &followed.chunk, from, error)?.into());
@@ -401,19 +428,26 @@ impl<'p> Merge<'p> {
                 from = call.step + 1;
             }
         }
-        let step = header.first_step.get() + steps;
-        let ended = auditor.fault(header, &followed.hart);
-        let ended = ended.and_then(|()| auditor.request(header, &followed.hart, step));
+        self.end(header, &followed.hart)
+    }
+
+    /// Takes the end of the next chunk, of which everything else was taken.
+    pub(crate) fn end(&mut self, header: &ChunkHeader, hart: &Hart) -> Result<(), CheckError> {
+        let Some(auditor) = &mut self.auditor else {
+            return Ok(());
+        };
+        let step = header.first_step.get() + header.steps.get();
+        let ended = auditor.fault(header, hart);
+        let ended = ended.and_then(|()| auditor.request(header, hart, step));
         ended.map_err(|kind| {
-            Difference::new(
-                self.program,
-                header.index.get(),
-                step,
-                followed.hart.pc,
-                kind,
-            )
+            Difference::new(self.program, header.index.get(), step, hart.pc, kind)
         })?;
         Ok(())
+    }
+
+    /// Memory and ABI; `None` if memory is not followed.
+    pub(crate) fn auditor(&mut self) -> Option<&mut Auditor<'p>> {
+        self.auditor.as_mut()
     }
 
     /// Compares the output with what the footer says.

@@ -79,11 +79,12 @@ struct Done<O> {
     result: Result<Output<O>, CheckError>,
 }
 
-struct Output<O> {
-    steps: u64,
-    log_bytes: u64,
-    event_bytes: u64,
-    output: O,
+/// What a chunk came to.
+pub(crate) struct Output<O> {
+    pub(crate) steps: u64,
+    pub(crate) log_bytes: u64,
+    pub(crate) event_bytes: u64,
+    pub(crate) output: O,
 }
 
 /// Whether the trace is one of this program.
@@ -254,7 +255,7 @@ pub(crate) fn verified(trace: &Trace, index: u64) -> Result<Chunk<'_>, TraceErro
 }
 
 /// Re-executes a chunk and compares its end with the start of the next.
-fn one<'t, C: Consumer<'t>>(
+pub(crate) fn one<'t, C: Consumer<'t>>(
     trace: &'t Trace,
     program: &Program,
     worker: &mut Worker<'_, '_, 't>,

@@ -10,6 +10,7 @@
 //!   ([`drive::run`]);
 //! * `tables` (a feature, on by default) writes them to Arrow and Parquet files;
 //! * [`check::check`] re-executes all of them in parallel and follows memory in order;
+//! * [`ranks`] does it with several processes, on one machine or many;
 //! * [`interp::Interpreter`] is the reference: it runs a program and writes the trace.
 //!
 //! ```
@@ -61,6 +62,7 @@ pub mod live;
 pub mod mapping;
 pub mod memory;
 pub mod program;
+pub mod ranks;
 mod rows;
 pub mod shadow;
 #[cfg(feature = "tables")]

@@ -2,6 +2,7 @@
 //! read and the last value written, byte by byte, in lines of 64 bytes.
 
 use crate::chunk::MemorySink;
+use crate::witness::MemoryOp;
 use hartlog_isa::Width;
 
 /// Bytes of a line.
@@ -58,6 +59,32 @@ impl Shadow {
             table: vec![FREE; 1 << 10],
             lines: Vec::new(),
         }
+    }
+
+    /// Takes memory operations; whether every value read is the one that is known to be there.
+    #[inline]
+    pub(crate) fn follow(&mut self, ops: &[MemoryOp]) -> bool {
+        let mut same = true;
+        for op in ops {
+            let MemoryOp { addr, value, .. } = *op;
+            same &= match (op.width(), op.is_write()) {
+                (8, false) => self.read(addr, Width::D, value).is_ok(),
+                (4, false) => self.read(addr, Width::W, value).is_ok(),
+                (2, false) => self.read(addr, Width::H, value).is_ok(),
+                (_, false) => self.read(addr, Width::B, value).is_ok(),
+                (width, true) => {
+                    let width = match width {
+                        8 => Width::D,
+                        4 => Width::W,
+                        2 => Width::H,
+                        _ => Width::B,
+                    };
+                    self.write(addr, width, value);
+                    true
+                }
+            };
+        }
+        same
     }
 
     /// Hands over what was accessed, in the order of first access, and starts anew in `spare`.

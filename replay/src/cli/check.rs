@@ -6,7 +6,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use replay::check::{self, Options, Report};
 use replay::trace::{CompressionErrorKind, Trace};
 use std::io::{IsTerminal, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Re-executes every chunk of a trace without memory, in parallel, and verifies that it is the
 /// trace of a run of this ELF.
@@ -91,37 +91,67 @@ impl Args {
         } else {
             self.print(&trace, &report, engine.is_compiled())?;
         }
-        refuse_damage(&trace, &self.trace)?;
-        if trace.is_complete() || self.allow_incomplete {
-            return Ok(exit::OK);
-        }
-        say_incomplete(&trace, &self.trace);
-        Ok(exit::INCOMPLETE)
+        completeness(&self.trace, &trace, self.allow_incomplete)
     }
 
     fn print(&self, trace: &Trace, report: &Report, compiled: bool) -> Result<(), CliError> {
         let mut out = std::io::stdout().lock();
-        let end = match trace.footer().map_err(in_trace(&self.trace))? {
-            Some(footer) => {
-                super::info::end_text(footer.fixed.end_kind.get(), footer.fixed.end_code.get())
-            }
-            None => "incomplete".to_owned(),
-        };
-        writeln!(
-            out,
-            "{}: {}: {} chunks, {} steps, {end}",
-            self.trace.display(),
-            trace.damage().map_or("ok", |_| "ok up to the damage"),
-            report.chunks,
-            report.steps
-        )?;
+        write_verdict(&mut out, &self.trace, trace, report)?;
         write_report(&mut out, report, compiled)?;
         Ok(())
     }
 }
 
+/// Says that nothing is wrong.
+pub fn write_verdict(
+    out: &mut dyn Write,
+    path: &Path,
+    trace: &Trace,
+    report: &Report,
+) -> Result<(), CliError> {
+    let end = match trace.footer().map_err(in_trace(path))? {
+        Some(footer) => {
+            super::info::end_text(footer.fixed.end_kind.get(), footer.fixed.end_code.get())
+        }
+        None => "incomplete".to_owned(),
+    };
+    let (chunks, steps) = (report.chunks, report.steps);
+    let path = path.display();
+    let ok = trace.damage().map_or("ok", |_| "ok up to the damage");
+    writeln!(out, "{path}: {ok}: {chunks} chunks, {steps} steps, {end}")?;
+    Ok(())
+}
+
+/// The exit status for a trace that is right as far as it goes; says so if it is not whole.
+///
+/// # Errors
+/// Damage of a compressed trace.
+pub fn completeness(path: &Path, trace: &Trace, allow_incomplete: bool) -> Result<u8, CliError> {
+    refuse_damage(trace, path)?;
+    if trace.is_complete() || allow_incomplete {
+        return Ok(exit::OK);
+    }
+    say_incomplete(trace, path);
+    Ok(exit::INCOMPLETE)
+}
+
 /// What a check found, but for the line that says which.
 pub fn write_report(out: &mut dyn Write, report: &Report, compiled: bool) -> std::io::Result<()> {
+    let thread = |i: usize| {
+        let core = report.workers.get(i).and_then(|w| w.core);
+        let core = core.map_or("any core".to_owned(), |c| format!("core {c}"));
+        format!("thread {i} ({core})")
+    };
+    write_report_of(out, report, compiled, &thread)
+}
+
+/// The same for workers that have other names.
+pub fn write_report_of(
+    out: &mut dyn Write,
+    report: &Report,
+    compiled: bool,
+    worker_name: &dyn Fn(usize) -> String,
+) -> std::io::Result<()> {
     writeln!(
         out,
         "read log {} bytes ({:.3} per step), host events {} bytes, memory {}",
@@ -135,12 +165,10 @@ pub fn write_report(out: &mut dyn Write, report: &Report, compiled: bool) -> std
         }
     )?;
     for (i, worker) in report.workers.iter().enumerate() {
-        let core = worker
-            .core
-            .map_or("any core".to_owned(), |c| format!("core {c}"));
         writeln!(
             out,
-            "thread {i} ({core}): {} chunks, {} steps, {:.0} MIPS",
+            "{}: {} chunks, {} steps, {:.0} MIPS",
+            worker_name(i),
             worker.chunks,
             worker.steps,
             mips(worker.steps, worker.busy.as_secs_f64())
@@ -163,7 +191,7 @@ fn mips(steps: u64, seconds: f64) -> f64 {
     ratio(steps as f64, seconds) / 1e6
 }
 
-fn progress_bar(total: u64) -> ProgressBar {
+pub fn progress_bar(total: u64) -> ProgressBar {
     if !std::io::stderr().is_terminal() {
         return ProgressBar::hidden();
     }
@@ -175,7 +203,7 @@ fn progress_bar(total: u64) -> ProgressBar {
     }
 }
 
-fn json(trace: &Trace, report: &Report, compiled: bool) -> serde_json::Value {
+pub fn json(trace: &Trace, report: &Report, compiled: bool) -> serde_json::Value {
     let mut value = report_json(report, compiled);
     value["complete"] = trace.is_complete().into();
     value["file_bytes"] = trace.file_len().into();

@@ -1,7 +1,7 @@
 //! Options that choose the engine.
 
 use super::CliError;
-use replay::engine::{Cache, Choice, Engine};
+use replay::engine::{Cache, Choice, CompileError, Engine};
 use replay::program::Program;
 use replay::witness::Columns;
 use std::path::PathBuf;
@@ -42,10 +42,23 @@ impl Args {
         program: &'p Program,
         columns: Columns,
     ) -> Result<Engine<'p, 't>, CliError> {
+        let (engine, missing) = self.choose(program, columns)?;
+        if let Some(reason) = missing {
+            eprintln!("replay: warning: interpreting: {reason}");
+        }
+        Ok(engine)
+    }
+
+    /// The engine, and why it is not the one that there should be.
+    pub fn choose<'p, 't>(
+        &self,
+        program: &'p Program,
+        columns: Columns,
+    ) -> Result<(Engine<'p, 't>, Option<CompileError>), CliError> {
         if let Some(path) = &self.compiled
             && self.engine != Kind::Interpreted
         {
-            return Ok(Engine::from_file(program, columns, path)?);
+            return Ok((Engine::from_file(program, columns, path)?, None));
         }
         let choice = match self.engine {
             Kind::Auto => Choice::Auto,
@@ -56,10 +69,6 @@ impl Args {
             Some(dir) => Cache::at(dir),
             None => Cache::of_user(),
         };
-        let (engine, missing) = Engine::choose(program, columns, choice, &cache)?;
-        if let Some(reason) = missing {
-            eprintln!("replay: warning: interpreting: {reason}");
-        }
-        Ok(engine)
+        Ok(Engine::choose(program, columns, choice, &cache)?)
     }
 }

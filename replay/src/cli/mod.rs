@@ -6,6 +6,8 @@ mod dump;
 mod engine;
 mod info;
 mod interpret;
+#[cfg(feature = "mpi")]
+mod mpi_check;
 #[cfg(target_os = "linux")]
 mod run;
 #[cfg(feature = "tables")]
@@ -46,6 +48,8 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Check(check::Args),
+    #[cfg(feature = "mpi")]
+    MpiCheck(mpi_check::Args),
     Counts(counts::Args),
     #[cfg(target_os = "linux")]
     Run(run::Args),
@@ -77,6 +81,12 @@ pub enum CliError {
     #[cfg(target_os = "linux")]
     #[error("{0}")]
     Live(#[from] LiveError),
+    #[cfg(feature = "mpi")]
+    #[error("{0}")]
+    Ranks(replay::ranks::RanksError),
+    #[cfg(feature = "mpi")]
+    #[error("MPI cannot be used: {0}")]
+    Mpi(&'static str),
     #[error("{}: {source}", path.display())]
     Report {
         path: PathBuf,
@@ -101,6 +111,10 @@ impl CliError {
         match self {
             #[cfg(target_os = "linux")]
             CliError::Live(error) => run::status_of(error),
+            #[cfg(feature = "mpi")]
+            CliError::Ranks(error) => mpi_check::status_of(error),
+            #[cfg(feature = "mpi")]
+            CliError::Mpi(_) => exit::HOST,
             CliError::Load(LoadError::Io { .. })
             | CliError::Trace {
                 source: TraceError::Io { .. } | TraceError::Temporary { .. },
@@ -150,6 +164,8 @@ impl Cli {
     pub fn run(self) -> Result<u8, CliError> {
         match self.command {
             Command::Check(args) => args.run(),
+            #[cfg(feature = "mpi")]
+            Command::MpiCheck(args) => args.run(),
             Command::Counts(args) => args.run(),
             #[cfg(target_os = "linux")]
             Command::Run(args) => args.run(),

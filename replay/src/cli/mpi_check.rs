@@ -1,0 +1,217 @@
+//! `replay mpi-check`.
+
+use super::check::{completeness, json, progress_bar, write_report_of, write_verdict};
+use super::{CliError, load, open};
+use hartlog_elf::Elf;
+use hartlog_format::status::exit;
+use mpi::point_to_point::{Message, Status};
+use mpi::topology::SimpleCommunicator;
+use mpi::traits::*;
+use replay::check;
+use replay::program::Program;
+use replay::ranks::{self, Link, LinkError, Options, RanksError, Report};
+use replay::trace::Trace;
+use std::io::Write;
+use std::path::PathBuf;
+
+/// Checks a trace as `check` does, with all processes of an MPI job.
+///
+/// Start it with mpirun, with one process for each core: a process is one thread. All of them need
+/// the trace and the ELF, under the same names. Process 0 hands out chunks and says the result,
+/// which is that of `check`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  \
+    mpirun -n 4 replay mpi-check prog.trace --elf prog.elf\n  \
+    mpirun --hostfile hosts replay mpi-check /data/prog.trace --elf /data/prog.elf --json")]
+pub struct Args {
+    /// The trace.
+    trace: PathBuf,
+    /// The executable that was run.
+    #[arg(long)]
+    elf: PathBuf,
+    /// Leave out memory consistency.
+    #[arg(long)]
+    no_memory: bool,
+    /// Chunks that a process gets at a time [default: an eighth of its share, at most 64].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    range: Option<u64>,
+    #[command(flatten)]
+    engine: super::engine::Args,
+    /// The trace may lack its footer: check what is there.
+    #[arg(long)]
+    allow_incomplete: bool,
+    /// Print the result as JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+/// See [`exit`].
+pub fn status_of(error: &RanksError) -> u8 {
+    match error {
+        RanksError::Failed { status, .. } => *status,
+        RanksError::Differs { .. } => exit::INPUT,
+        _ => exit::HOST,
+    }
+}
+
+/// A message longer than this is sent in parts: MPI counts bytes with 31 bits.
+const PART: usize = 1 << 20;
+
+/// A part, and another follows.
+const MORE: mpi::Tag = 1;
+/// The last part.
+const LAST: mpi::Tag = 0;
+
+/// Ranks are those of the job. Errors of MPI end the whole job: that is its default.
+struct Job {
+    world: SimpleCommunicator,
+}
+
+impl Job {
+    fn number(rank: mpi::Rank) -> usize {
+        usize::try_from(rank).unwrap_or(0)
+    }
+
+    /// The rest of a message that has started.
+    fn rest(&self, mut part: (Message, Status)) -> (usize, Vec<u8>) {
+        let mut message = Vec::new();
+        loop {
+            let (bytes, status) = part.matched_receive_vec::<u8>();
+            message.extend(bytes);
+            let source = status.source_rank();
+            if status.tag() != MORE {
+                return (Job::number(source), message);
+            }
+            part = self.world.process_at_rank(source).matched_probe();
+        }
+    }
+}
+
+impl Link for Job {
+    fn rank(&self) -> usize {
+        Job::number(self.world.rank())
+    }
+
+    fn ranks(&self) -> usize {
+        Job::number(self.world.size())
+    }
+
+    fn send(&mut self, to: usize, message: &[u8]) -> Result<(), LinkError> {
+        let rank = mpi::Rank::try_from(to)
+            .ok()
+            .filter(|r| *r < self.world.size());
+        let rank = rank.ok_or_else(|| LinkError(format!("there is no rank {to}")))?;
+        let process = self.world.process_at_rank(rank);
+        let last = message.len().saturating_sub(1) / PART * PART;
+        let (parts, last) = message.split_at(last);
+        for part in parts.chunks(PART) {
+            process.send_with_tag(part, MORE);
+        }
+        process.send_with_tag(last, LAST);
+        Ok(())
+    }
+
+    fn receive(&mut self) -> Result<(usize, Vec<u8>), LinkError> {
+        Ok(self.rest(self.world.any_process().matched_probe()))
+    }
+
+    fn poll(&mut self) -> Result<Option<(usize, Vec<u8>)>, LinkError> {
+        let found = self.world.any_process().immediate_matched_probe();
+        Ok(found.map(|found| self.rest(found)))
+    }
+}
+
+impl Args {
+    pub fn run(self) -> Result<u8, CliError> {
+        let universe = mpi::initialize().ok_or(CliError::Mpi("it was started before"))?;
+        let host = mpi::environment::processor_name();
+        let host = host.unwrap_or_else(|_| "a machine without name".to_owned());
+        let job = &mut Job {
+            world: universe.world().duplicate(),
+        };
+        // Only rank 0 says anything.
+        let zero = job.rank() == 0;
+        let mut options = Options::default();
+        (options.no_memory, options.range_chunks) = (self.no_memory, self.range);
+        let program = if zero {
+            load(&self.elf)
+        } else {
+            Elf::open(&self.elf)
+                .map(Program::new)
+                .map_err(CliError::Load)
+        };
+        let files = program.and_then(|program| Ok((program, open(&self.trace)?)));
+        let (program, trace) = match files {
+            Ok(files) => files,
+            Err(error) => return give_up(job, &host, error),
+        };
+        let columns = check::Options {
+            no_memory: self.no_memory,
+            ..check::Options::default()
+        };
+        let (engine, missing) = match self.engine.choose(&program, columns.columns()) {
+            Ok(engine) => engine,
+            Err(error) => return give_up(job, &host, error),
+        };
+        if !zero {
+            ranks::serve(job, &host, &trace, &engine, &options).map_err(CliError::Ranks)?;
+            return Ok(exit::OK);
+        }
+        if let Some(reason) = missing {
+            eprintln!("replay: warning: interpreting: {reason}");
+        }
+        let bar = progress_bar(trace.len());
+        let result = ranks::lead(job, &host, &trace, &engine, &options, &mut |done| {
+            bar.set_position(done);
+        });
+        bar.finish_and_clear();
+        match result {
+            Ok(report) => self.say(&trace, &report, engine.is_compiled()),
+            Err(error) => {
+                if self.json {
+                    let value = serde_json::json!({ "ok": false, "error": error.to_string() });
+                    writeln!(std::io::stdout(), "{value:#}")?;
+                }
+                Err(match error {
+                    RanksError::Check(source) => CliError::Check {
+                        path: self.trace,
+                        source,
+                    },
+                    error => CliError::Ranks(error),
+                })
+            }
+        }
+    }
+
+    fn say(&self, trace: &Trace, report: &Report, compiled: bool) -> Result<u8, CliError> {
+        for rank in &report.other_engine {
+            eprintln!("replay: warning: rank {rank} has another engine than rank 0");
+        }
+        let host = |rank: usize| report.hosts.get(rank).map_or("", String::as_str);
+        let mut out = std::io::stdout().lock();
+        if self.json {
+            let mut value = json(trace, &report.check, compiled);
+            let mut ranks = value["threads"].take();
+            for (rank, figures) in ranks.as_array_mut().into_iter().flatten().enumerate() {
+                figures["host"] = host(rank).into();
+            }
+            value["ranks"] = ranks;
+            writeln!(out, "{value:#}")?;
+        } else {
+            write_verdict(&mut out, &self.trace, trace, &report.check)?;
+            let name = |rank| format!("rank {rank} ({})", host(rank));
+            write_report_of(&mut out, &report.check, compiled, &name)?;
+        }
+        completeness(&self.trace, trace, self.allow_incomplete)
+    }
+}
+
+/// Ends with the others where a file is missing here; rank 0 says which.
+fn give_up(job: &mut Job, host: &str, error: CliError) -> Result<u8, CliError> {
+    ranks::give_up(job, host, error.exit_status(), &error.to_string()).map_err(CliError::Ranks)?;
+    if job.rank() == 0 {
+        Err(error)
+    } else {
+        Ok(exit::OK)
+    }
+}
