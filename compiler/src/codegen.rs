@@ -7,7 +7,7 @@ use crate::{Mode, Options};
 use hartlog_elf::Elf;
 use hartlog_format::contract::{Site, TABLE_ENTRY};
 use hartlog_format::witness::Columns;
-use std::collections::HashMap;
+use std::collections::HashSet;
 use std::ops::Range;
 use templates::asm::patch_rel32;
 use templates::emit::{self, Config, Dest, Emitted, Emitter, Jump, Target};
@@ -18,8 +18,14 @@ use templates::stubs::{Stubs, stubs};
 /// section indices are 16 bits wide without extensions.
 const MAX_DEFINITIONS: usize = 16_000;
 
-/// Guest bytes between two ranges of text beyond which the jump table does not span both.
+/// Guest bytes between two ranges of text beyond which the jump table does not span both...
 const MAX_GAP: u64 = 4 << 20;
+/// ...and with less text than that, beyond the size of the text or this. A table has an entry for
+/// every halfword of a gap: a small program with a little text here and there would get a large one.
+const SMALL_GAP: u64 = 64 << 10;
+
+/// Guest bytes that a jump table spans at most: what refers to its entries has 32 bits.
+const MAX_SPAN: u64 = 256 << 20;
 
 /// A thread emits at least this many guest instructions (about 10 ms).
 const STEPS_PER_THREAD: usize = 50_000;
@@ -245,9 +251,13 @@ fn shares(functions: &[(String, Range<usize>)], blocks: &[Block]) -> Vec<Range<u
 fn table(text: &Text) -> Table {
     let mut best = 0..0;
     let mut cluster: Option<Range<u64>> = None;
+    let max_gap = text.text_bytes().clamp(SMALL_GAP, MAX_GAP);
     for range in text.ranges() {
+        let range = range.start..range.end.min(range.start + MAX_SPAN);
         cluster = Some(match cluster {
-            Some(c) if range.start - c.end <= MAX_GAP => c.start..range.end,
+            Some(c) if range.start - c.end <= max_gap && range.end - c.start <= MAX_SPAN => {
+                c.start..range.end
+            }
             _ => range,
         });
         if let Some(c) = &cluster
@@ -276,7 +286,7 @@ fn functions(elf: &Elf, blocks: &[Block]) -> Vec<(String, Range<usize>)> {
         }
     }
     let per = groups.len().div_ceil(MAX_DEFINITIONS).max(1);
-    let mut seen: HashMap<String, u32> = HashMap::new();
+    let mut seen: HashSet<String> = HashSet::new();
     groups
         .chunks(per)
         .filter_map(|chunk| {
@@ -286,14 +296,12 @@ fn functions(elf: &Elf, blocks: &[Block]) -> Vec<(String, Range<usize>)> {
                 Some(o) => format!("guest.{}", elf.name(&elf.symbols[*o])),
                 None => "guest".to_owned(),
             };
-            let count = seen.entry(base.clone()).or_default();
-            *count += 1;
             let pc = blocks[first.start].first().map_or(0, |s| s.pc);
-            let name = if *count == 1 {
-                base
-            } else {
-                format!("{base}@{pc:x}")
-            };
+            let mut name = base;
+            // A symbol may have such a name, too.
+            while !seen.insert(name.clone()) {
+                name = format!("{name}@{pc:x}");
+            }
             Some((name, first.start..last.end))
         })
         .collect()

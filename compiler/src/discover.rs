@@ -108,6 +108,7 @@ fn find_skips(text: &Text, leaders: &mut Leaders) {
 fn from_code(elf: &Elf, text: &Text, leaders: &mut Leaders) {
     // Values of registers built by lui/auipc/addi, as far as one pass in address order sees them.
     let mut constants: [Option<u64>; 32] = [None; 32];
+    let mut entries = ENTRIES_PER_INSTRUCTION * text.instructions.len() + MAX_TABLE;
     for (index, instruction) in text.instructions.iter().enumerate() {
         let pc = u64::from(instruction.pc);
         let Some(inst) = instruction.inst else {
@@ -153,7 +154,7 @@ fn from_code(elf: &Elf, text: &Text, leaders: &mut Leaders) {
             if text.contains(value) {
                 leaders.insert_pc(text, value);
             } else {
-                jump_table(elf, text, value, leaders);
+                jump_table(elf, text, value, leaders, &mut entries);
             }
         }
         if let Some(rd) = inst.writes() {
@@ -163,8 +164,8 @@ fn from_code(elf: &Elf, text: &Text, leaders: &mut Leaders) {
 }
 
 /// A table of 32-bit offsets from its own start (position-independent `switch`), or of 32-bit
-/// addresses. Entries are taken as long as they name instructions.
-fn jump_table(elf: &Elf, text: &Text, table: u64, leaders: &mut Leaders) {
+/// addresses. Entries are taken as long as they name instructions, up to what is left of `room`.
+fn jump_table(elf: &Elf, text: &Text, table: u64, leaders: &mut Leaders, room: &mut usize) {
     let Some(segment) = elf
         .segments
         .iter()
@@ -187,8 +188,9 @@ fn jump_table(elf: &Elf, text: &Text, table: u64, leaders: &mut Leaders) {
         let entries: Vec<u64> = words()
             .map(target)
             .take_while(|t| text.at(*t).is_some())
-            .take(MAX_TABLE)
+            .take(MAX_TABLE.min(*room))
             .collect();
+        *room -= entries.len();
         if entries.len() >= 2 {
             for t in entries {
                 leaders.insert_pc(text, t);
@@ -199,6 +201,10 @@ fn jump_table(elf: &Elf, text: &Text, table: u64, leaders: &mut Leaders) {
 
 /// Entries of a jump table that are looked at.
 const MAX_TABLE: usize = 4096;
+
+/// Entries of all jump tables that are looked at, for each instruction: a table that many
+/// instructions refer to, or into, must not take as much time as there are pairs.
+const ENTRIES_PER_INSTRUCTION: usize = 16;
 
 /// Aligned 64-bit words of the data that are addresses of instructions.
 fn from_data(elf: &Elf, text: &Text, leaders: &mut Leaders) {

@@ -126,7 +126,12 @@ fn function(blocks: &[Block], base: usize, out: &mut Vec<Range<usize>>) {
     }
     // Loops that overlap are one region: a loop that crossed into another would move registers
     // in every iteration.
-    loops.retain(|l| eligible[l.clone()].iter().all(|e| *e));
+    let mut eligible_before = vec![0usize];
+    eligible_before.extend(eligible.iter().scan(0, |count, e| {
+        *count += usize::from(*e);
+        Some(*count)
+    }));
+    loops.retain(|l| eligible_before[l.end] - eligible_before[l.start] == l.len());
     loops.sort_by_key(|l| (l.start, l.end));
     let mut merged: Vec<Range<usize>> = Vec::new();
     for l in loops {

@@ -188,6 +188,18 @@ pub enum ElfError {
         /// File offset of the higher one's program header.
         offset: u64,
     },
+    /// Segments hold the same bytes of the file, again and again.
+    #[error(
+        "offset {offset:#x}: segments hold {total:#x} bytes of a file of {len:#x}: more than twice"
+    )]
+    SharedBytes {
+        /// File bytes of all segments.
+        total: u64,
+        /// Bytes in the file.
+        len: u64,
+        /// File offset of the program headers.
+        offset: u64,
+    },
     /// Instructions at odd addresses.
     #[error("offset {offset:#x}: executable segment at odd address {vaddr:#x}")]
     CodeMisaligned {

@@ -377,6 +377,14 @@ fn segments(
             offset: field::PHOFF,
         });
     }
+    // Segments may share a page of the file. If they shared more, a small file would be a large
+    // program.
+    let total: u64 = segments.iter().map(|s| s.data.len() as u64).sum();
+    let len = bytes.len() as u64;
+    if total > 2 * len {
+        let offset = table;
+        return Err(ElfError::SharedBytes { total, len, offset });
+    }
     segments.sort_by_key(|s| s.vaddr);
     for pair in segments.windows(2) {
         if let [a, b] = pair
@@ -468,13 +476,30 @@ fn text(segments: &[Segment], sections: &[SectionHeader64<LE>]) -> Vec<Range<u64
         }
         let start = section.sh_addr(LE);
         let end = start.saturating_add(section.sh_size(LE));
-        for s in segments.iter().filter(|s| s.executable) {
-            let part = start.max(s.vaddr)..end.min(s.vaddr + s.data.len() as u64);
-            if part.start < part.end {
-                ranges.push(part);
-            }
+        if start < end {
+            ranges.push(start..end);
         }
     }
+    // Merged first: however many sections lie over the same segments, each part is there once.
+    // Parts of adjacent segments stay two: an instruction does not run over from one to another.
+    let ranges = merged(ranges);
+    let mut parts = Vec::new();
+    for s in segments.iter().filter(|s| s.executable) {
+        let code = s.vaddr..s.vaddr + s.data.len() as u64;
+        let first = ranges.partition_point(|r| r.end <= code.start);
+        let overlapping = ranges.get(first..).unwrap_or_default();
+        parts.extend(
+            overlapping
+                .iter()
+                .take_while(|r| r.start < code.end)
+                .map(|r| r.start.max(code.start)..r.end.min(code.end)),
+        );
+    }
+    parts
+}
+
+/// Ascending and disjoint.
+fn merged(mut ranges: Vec<Range<u64>>) -> Vec<Range<u64>> {
     ranges.sort_by_key(|r| r.start);
     let mut merged: Vec<Range<u64>> = Vec::new();
     for range in ranges {

@@ -10,6 +10,11 @@ use std::ops::Range;
 /// Longest name that is used, in bytes.
 const MAX_NAME: usize = 4096;
 
+/// All names together are at most so many times as long as the string table, and [`MORE_NAMES`].
+/// Names share bytes: those of static functions of many files often are one string.
+const NAMES_PER_STRING: usize = 16;
+const MORE_NAMES: usize = 1 << 20;
+
 /// A function or a label in code.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Symbol {
@@ -97,16 +102,24 @@ pub(crate) fn read(
     let (entries, _) = object::pod::slice_from_bytes::<Sym64<LE>>(raw, count).unwrap_or_default();
 
     let mut nameless = 0;
+    let mut room = NAMES_PER_STRING * strings.len() + MORE_NAMES;
     let mut symbols = Vec::new();
     for entry in entries {
         let Some(candidate) = candidate(entry, segments) else {
             continue;
         };
         match name(bytes, &strings, entry.st_name(LE)) {
-            Some(name) if is_label(&bytes[name.clone()]) => symbols.push((
-                Symbol { name, ..candidate },
-                u8::from(entry.st_bind() != elf::STB_GLOBAL),
-            )),
+            Some(name) if is_label(&bytes[name.clone()]) => {
+                let Some(left) = room.checked_sub(name.len()) else {
+                    nameless += 1;
+                    continue;
+                };
+                room = left;
+                symbols.push((
+                    Symbol { name, ..candidate },
+                    u8::from(entry.st_bind() != elf::STB_GLOBAL),
+                ));
+            }
             Some(_) => {}
             None => nameless += 1,
         }

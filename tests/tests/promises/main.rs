@@ -3,6 +3,7 @@
 //! translated program, and the trace reader on what no run has written.
 
 mod compile;
+mod hostile;
 mod isolation;
 mod reader;
 mod trace;
