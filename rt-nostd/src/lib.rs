@@ -4,7 +4,7 @@
 //! (`ld -T x86-64.ld prog.o librt_nostd.a -o prog`), uses no libc, has no allocator, and starts at
 //! its own `_start`:
 //!
-//! 1. `cpu`: the processor has what the generated code needs; `config`: the environment;
+//! 1. `cpu`: the processor has what the generated code needs; `hartlog_config`: the environment;
 //! 2. `signal`: faults of the guest come as signals, on a stack of their own;
 //! 3. `guest`: the guest's memory, filled by the ABI (`hartlog_abi`);
 //! 4. `recorder`: chunks in the slots of a ring; `drain`: a thread that writes them to a file;
@@ -44,7 +44,6 @@
 #![no_std]
 
 mod buffer;
-mod config;
 mod cpu;
 mod drain;
 mod fault;

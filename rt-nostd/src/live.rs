@@ -1,7 +1,6 @@
 //! The ring of a live run: a file in memory, sized and filled here, consumed by the parent process
 //! while the guest runs.
 
-use crate::config::Consumer;
 use crate::drain::{RunHeader, file_header};
 use crate::guest::Output;
 use crate::recorder::{ChunkEnd, Ring, events_capacities, no_room, reserve};
@@ -9,6 +8,7 @@ use crate::report::Failure;
 use crate::{signal, sys};
 use core::ptr::with_exposed_provenance_mut;
 use core::sync::atomic::{AtomicU32, Ordering};
+use hartlog_config::Consumer;
 use hartlog_format::ring::{
     DESCRIPTION_OFFSET, Description, FOOTER_OFFSET, Geometry, HEADER_OFFSET, MAGIC, MAX_HEADER_LEN,
     Park, Ticket, VERSION, Wait, state,

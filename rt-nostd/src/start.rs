@@ -1,6 +1,5 @@
 //! From the first instruction of the process to its exit.
 
-use crate::config::Config;
 use crate::drain::{Drain, RunHeader};
 use crate::fault;
 use crate::guest::{self, GuestHost, Output};
@@ -15,6 +14,7 @@ use core::ffi::{CStr, c_char};
 use core::fmt::Write;
 use core::ptr::{with_exposed_provenance, with_exposed_provenance_mut};
 use hartlog_abi::{ARGV0, Abi, Image, Segment, SetupError};
+use hartlog_config::Config;
 use hartlog_format::contract::{HartState, SEGMENT_W};
 use hartlog_format::status::exit;
 use hartlog_isa::NO_RESERVATION;
@@ -74,7 +74,14 @@ extern "C" fn start(stack: usize) -> ! {
 fn main(args: Strings, env: Strings) -> Result<u8, Failure> {
     cpu::check()?;
     let program = Program::get()?;
-    let config = Config::read(env)?;
+    let config = Config::read(env).map_err(|invalid| Failure::Config {
+        name: invalid.name,
+        value: invalid.value,
+        expected: invalid.expected,
+    })?;
+    if let (Some(name), false) = (config.unknown, config.quiet) {
+        say!("warning: {} has no meaning", name.escape_ascii());
+    }
     if (config.trace.is_some() || config.live.is_some()) && !program.traces() {
         return Err(Failure::NoTrace);
     }
@@ -147,7 +154,7 @@ fn load(
     program: &Program,
     host: &mut GuestHost,
     args: impl Iterator<Item = &'static [u8]> + Clone,
-    config: &Config,
+    config: &Config<'static>,
 ) -> Result<(Abi, u64), Failure> {
     let image = Image {
         segments: program.segments.iter().map(|s| Segment {
@@ -174,7 +181,7 @@ fn load(
 /// Completes the trace, tells how the run ended, and returns the exit status.
 fn finish(
     program: &Program,
-    config: &Config,
+    config: &Config<'static>,
     run: &mut Run,
     end: Result<End, Failure>,
     nanoseconds: u64,

@@ -51,6 +51,17 @@ impl Program {
             Ok(elf) => elf,
             Err(e) => panic!("the test's executable does not load: {e}"),
         };
+        match Program::of(elf, setup) {
+            Ok(program) => program,
+            Err(e) => panic!("the test's executable does not decode: {e}"),
+        }
+    }
+
+    /// Translates a loaded executable.
+    ///
+    /// # Errors
+    /// Those of [`compiler::compile`] before there is an object.
+    pub fn of(elf: Elf, setup: Setup) -> Result<Program, compiler::Error> {
         let options = Options {
             mode: setup.mode,
             checked_addresses: setup.checked,
@@ -58,14 +69,11 @@ impl Program {
             listing: true,
             ..Options::default()
         };
-        let text = match code::decode_text(&elf) {
-            Ok((text, _)) => text,
-            Err(e) => panic!("the test's executable does not decode: {e}"),
-        };
+        let (text, _) = code::decode_text(&elf)?;
         let leaders = compiler::find_leaders(&elf, &text, &options);
         let formed = blocks::form(&text, leaders);
         let code = codegen::generate(&elf, &text, &formed, &setup.order, &options);
-        Program { elf, code, setup }
+        Ok(Program { elf, code, setup })
     }
 
     /// Guest instructions with their host code.

@@ -293,7 +293,7 @@ fn calls_and_layout_are_those_of_the_abi() {
 
 #[test]
 fn variables_are_those_of_the_runtime() {
-    let source = text("rt-nostd/src/config.rs");
+    let source = text("rt-nostd/config/src/lib.rs");
     let names = source.lines().filter_map(|line| {
         let value = line.strip_prefix("const ")?.split_once(": &str = \"")?.1;
         value.strip_suffix("\";")

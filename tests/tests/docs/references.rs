@@ -124,6 +124,7 @@ fn unsafe_code_is_where_the_page_says() {
         "rt-nostd",
         "rt-nostd/format",
         "rt-nostd/abi",
+        "rt-nostd/config",
         "rt-nostd/filter",
         "replay",
         "replay/elf",
