@@ -324,3 +324,71 @@ fn the_example_in_python_finds_the_witness_right() {
     assert_eq!(output.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&output.stderr).contains("counts differ"));
 }
+
+/// Whether a program is in PATH.
+fn installed(program: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).any(|folder| folder.join(program).is_file())
+}
+
+/// pc, operands and results of every step, against qemu's registers.
+#[test]
+fn qemu_finds_the_witness_right() {
+    let scratch = Scratch::new("qemu");
+    if python(&scratch).is_none() || !installed("qemu-riscv64") {
+        println!(
+            "skipped: no python3 with polars, or no qemu-riscv64 (scripts/test installs them)"
+        );
+        return;
+    }
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let replay = |args: &str| {
+        let output = scratch
+            .command(env!("CARGO_BIN_EXE_replay"))
+            .args(args.split(' '))
+            .output()
+            .expect("it starts");
+        assert!(output.status.success(), "{output:?}");
+    };
+    let compare = |rows: &str| {
+        let mut python = python(&scratch).expect("as before");
+        python.arg(root.join("examples/qemu.py"));
+        let output = python.args([rows, "prog.elf"]).output().expect("it starts");
+        let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
+        (text(&output.stdout), text(&output.stderr))
+    };
+    for (guest, steps) in [("atomics", 10_068), ("pairs", 7_154), ("ops", 225_292)] {
+        let elf = root.join(format!("../tests/guests/prebuilt/c/{guest}.elf"));
+        std::fs::copy(elf, scratch.0.join("prog.elf")).expect("the guest");
+        replay("interpret prog.elf --trace prog.trace --chunk-steps 4096");
+        // By compiled code, where that can be had.
+        replay(
+            "witness prog.trace --elf prog.elf --cache cache --format parquet -o rows.parquet \
+             --columns step,pc,word,mnemonic,rs1,rd",
+        );
+        let (text, errors) = compare("rows.parquet");
+        let expected = format!("qemu agrees: {steps} instructions, ");
+        assert!(text.starts_with(&expected), "{guest}: {text}{errors}");
+    }
+    // It does find what is wrong: a value of one row, a row too few.
+    for (change, message) in [
+        (
+            "rows.with_columns(rd=pl.when(pl.col('step') == 5000).then(pl.col('rd') + 1).otherwise(pl.col('rd')))",
+            "step 5000, ",
+        ),
+        ("rows.head(-1)", "qemu goes on"),
+    ] {
+        let script = format!(
+            "import polars as pl\nrows = pl.read_parquet('rows.parquet')\n\
+             {change}.write_parquet('wrong.parquet')"
+        );
+        let mut python = python(&scratch).expect("as before");
+        let status = python.args(["-c", &script]).status().expect("it starts");
+        assert!(status.success());
+        let (text, errors) = compare("wrong.parquet");
+        assert!(
+            text.is_empty() && errors.contains(message),
+            "{change}: {text}{errors}"
+        );
+    }
+}
