@@ -158,3 +158,81 @@ fn unsafe_code_is_where_the_page_says() {
     let listed: BTreeSet<String> = listed.into_iter().map(|r| r[0].clone()).collect();
     assert_eq!(listed, found, "SECURITY.md: where `unsafe` is");
 }
+
+/// Every manifest of the workspace.
+fn manifests() -> Vec<PathBuf> {
+    let workspace = text("Cargo.toml");
+    let members = workspace
+        .split("members = [")
+        .nth(1)
+        .and_then(|rest| rest.split(']').next())
+        .unwrap_or_default();
+    quoted_by(members, '"')
+        .iter()
+        .map(|member| root().join(member).join("Cargo.toml"))
+        .collect()
+}
+
+/// What stands between pairs of a character.
+fn quoted_by(text: &str, mark: char) -> Vec<String> {
+    text.split(mark)
+        .skip(1)
+        .step_by(2)
+        .map(str::to_owned)
+        .collect()
+}
+
+#[test]
+fn the_oldest_compiler_is_the_same_everywhere() {
+    let workspace = text("Cargo.toml");
+    let version = workspace
+        .lines()
+        .find_map(|l| l.strip_prefix("rust-version = \"")?.strip_suffix('"'))
+        .expect("the workspace says which compiler it needs");
+    for page in ["README.md", "scripts/common.sh"] {
+        let named = text(page).contains(&format!("Rust {version}"));
+        assert!(named, "{page} does not say Rust {version}");
+    }
+    let manifests = manifests();
+    assert!(manifests.len() >= 12, "the members are found");
+    for manifest in manifests {
+        let source = std::fs::read_to_string(&manifest).expect("a manifest");
+        for line in ["rust-version.workspace = true", "edition.workspace = true"] {
+            assert!(source.contains(line), "{}: {line}", manifest.display());
+        }
+    }
+}
+
+#[test]
+fn dependencies_have_the_features_that_they_need_and_no_more() {
+    // Those whose default features are what is used of them.
+    const WITH_DEFAULTS: [&str; 8] = [
+        "clap",
+        "core_affinity",
+        "faerie",
+        "memmap2",
+        "serde",
+        "serde_json",
+        "target-lexicon",
+        "thiserror",
+    ];
+    for manifest in manifests() {
+        // What is built for tests only is not part of any product.
+        let source = std::fs::read_to_string(&manifest).expect("a manifest");
+        let product = !manifest.starts_with(root().join("tests"));
+        let section = source.split("[dependencies]").nth(1).unwrap_or_default();
+        let section = section.split("\n[").next().unwrap_or_default();
+        for line in section.lines().filter(|_| product) {
+            let Some((name, value)) = line.split_once(" = ") else {
+                continue;
+            };
+            let own = name.ends_with(".workspace") || value.contains("workspace = true");
+            let minimal = value.contains("default-features = false");
+            assert!(
+                own || minimal || line.starts_with('#') || WITH_DEFAULTS.contains(&name),
+                "{}: {name} with its default features",
+                manifest.display()
+            );
+        }
+    }
+}
