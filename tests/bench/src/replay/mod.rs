@@ -1,5 +1,6 @@
 //! Speed of replay: per core by processor time, and over several cores by the wall clock.
 
+mod live;
 mod report;
 mod store;
 
@@ -25,7 +26,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 /// Measures replay of traces, compiled and interpreted, in million instructions per second of
-/// processor time, and its scaling over cores by the wall clock.
+/// processor time, and its scaling over cores and live runs by the wall clock.
 ///
 /// A report in Markdown goes to standard output; with --out, it is also written to a directory,
 /// with JSON and a chart.
@@ -192,6 +193,9 @@ pub struct GuestFigures {
     pub replays: BTreeMap<Kind, Sample>,
     /// Per number of threads the speed of a check without memory by the wall clock; MIPS.
     pub scaling: BTreeMap<usize, Sample>,
+    /// Live runs by the wall clock; none on one core.
+    #[serde(default)]
+    pub live: Option<live::Live>,
 }
 
 /// A file of results.
@@ -366,6 +370,13 @@ fn one(
             scaling.insert(jobs, Sample::of(&values));
         }
     }
+    let live = match cores.iter().rev().find(|core| **core != runner.core) {
+        Some(other) => {
+            let cores = [runner.core, *other];
+            Some(live::measure(runner, guest, cores, args.repeats)?)
+        }
+        None => None,
+    };
     machine::pin(&[runner.core])?;
     Ok(GuestFigures {
         name: guest.name.clone(),
@@ -377,6 +388,7 @@ fn one(
             .map(|(kind, values)| (*kind, Sample::of(values)))
             .collect(),
         scaling,
+        live,
     })
 }
 

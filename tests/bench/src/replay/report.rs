@@ -93,6 +93,7 @@ pub fn markdown(figures: &Figures) -> String {
         figures.store_fill.median
     );
     scaling(figures, &mut out);
+    live(figures, &mut out);
     out
 }
 
@@ -123,6 +124,57 @@ fn scaling(figures: &Figures, out: &mut String) {
         let _ = write!(out, " {:.0} % |", 100.0 * mean);
     }
     let _ = writeln!(out);
+}
+
+fn live(figures: &Figures, out: &mut String) {
+    let guests = figures.guests.iter();
+    let runs: Vec<_> = guests
+        .filter_map(|g| Some((g.name.as_str(), g.live?)))
+        .collect();
+    if runs.is_empty() {
+        out.push_str("\nLive runs: not measured, there is only one core.\n");
+        return;
+    }
+    let _ = writeln!(
+        out,
+        "\nLive runs with one thread that replays, on a core of its own, by the wall clock; peak resident memory of \
+         the replayer, its ring included:\n\n\
+         | guest | trace to nowhere s | live, no memory s | ratio | live, full check s | ratio | peak MB |\n\
+         |---|--:|--:|--:|--:|--:|--:|"
+    );
+    let ratio = |a: Sample, b: Sample| {
+        if b.median > 0.0 {
+            a.median / b.median
+        } else {
+            0.0
+        }
+    };
+    for (name, live) in &runs {
+        let _ = writeln!(
+            out,
+            "| {name} | {:.3} | {:.3} | {:.2} | {:.3} | {:.2} | {:.0} |",
+            live.nowhere.median,
+            live.verify.median,
+            ratio(live.verify, live.nowhere),
+            live.check.median,
+            ratio(live.check, live.nowhere),
+            live.peak.high
+        );
+    }
+    let mean = |of: &dyn Fn(&super::live::Live) -> f64| {
+        geometric_mean(runs.iter().map(|(_, live)| of(live))).unwrap_or_default()
+    };
+    let _ = writeln!(
+        out,
+        "| **geometric mean** | | | {:.2} | | {:.2} | |\n\nLargest distance of a live run from its median: {:.0} %.",
+        mean(&|l| ratio(l.verify, l.nowhere)),
+        mean(&|l| ratio(l.check, l.nowhere)),
+        100.0
+            * spread(
+                runs.iter()
+                    .flat_map(|(_, l)| [l.nowhere, l.verify, l.check])
+            )
+    );
 }
 
 fn jobs(figures: &Figures) -> Vec<usize> {
@@ -222,6 +274,12 @@ mod tests {
             producer: sample(1000.0),
             replays: [(Kind::Bare, sample(2000.0)), (Kind::Rows, sample(500.0))].into(),
             scaling: [(1, sample(100.0)), (2, sample(150.0))].into(),
+            live: Some(super::super::live::Live {
+                nowhere: sample(2.0),
+                verify: sample(2.5),
+                check: sample(8.0),
+                peak: sample(40.0),
+            }),
         };
         Figures {
             guests: vec![guest],
@@ -238,6 +296,7 @@ mod tests {
             "100 (100 %) | 150 (75 %)",
             "50 %.",
             "26.0 GB/s at 500 M rows/s",
+            "| one | 2.000 | 2.500 | 1.25 | 8.000 | 4.00 | 60 |",
         ] {
             assert!(text.contains(part), "{part}: {text}");
         }
