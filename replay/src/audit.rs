@@ -31,6 +31,7 @@ pub struct Stretch<'t> {
 
 /// Why a trace cannot be audited, or is wrong.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum AuditError {
     /// The host refused memory.
     #[error("no address space for the guest: {0}")]

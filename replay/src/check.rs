@@ -50,6 +50,7 @@ impl Options {
 
 /// Result of a check that found nothing wrong.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Report {
     /// Chunks checked.
     pub chunks: u64,
@@ -71,6 +72,7 @@ pub struct Report {
 
 /// Why a trace is rejected, or could not be checked.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum CheckError {
     /// It is malformed.
     #[error("{0}")]

@@ -66,7 +66,7 @@ pub enum PortFault {
 }
 
 impl<'t, S: MemorySink> LogPort<'t, S> {
-    /// A port over a log. [`LogPort::rewind`] before a chunk.
+    /// A port without log; [`execute`] gives it that of its chunk.
     pub fn new(sink: S) -> LogPort<'t, S> {
         LogPort {
             log: &[],

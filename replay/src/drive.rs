@@ -41,6 +41,7 @@ pub struct Options {
 
 /// What one thread did.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[non_exhaustive]
 pub struct Thread {
     /// Core that it is pinned to.
     pub core: Option<usize>,
@@ -54,6 +55,7 @@ pub struct Thread {
 
 /// Result of a replay that found nothing wrong.
 #[derive(Clone, Debug, Default)]
+#[non_exhaustive]
 pub struct Summary {
     /// Chunks re-executed.
     pub chunks: u64,

@@ -57,6 +57,7 @@ impl fmt::Display for StateItem {
 
 /// What differs.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum DifferenceKind {
     /// The state that the chunk ends with is not the one that the next starts with.
     #[error("{item} is {found:#x} at the end of the chunk, the next starts with {expected:#x}")]

@@ -75,8 +75,9 @@ impl fmt::Display for Message<'_> {
         }
         match kind {
             FaultKind::LoadAccess | FaultKind::StoreAccess | FaultKind::MisalignedAtomic => {
-                let guard_end = self.stack_top - STACK_SIZE;
-                let overflow = (guard_end - STACK_GUARD..guard_end).contains(&value);
+                let guard_end = self.stack_top.saturating_sub(STACK_SIZE);
+                let guard = guard_end.saturating_sub(STACK_GUARD)..guard_end;
+                let overflow = guard.contains(&value);
                 let note = if overflow {
                     " (below the stack: it has overflowed)"
                 } else {

@@ -55,6 +55,7 @@ pub enum End {
 
 /// Why a run could not go on (the guest is not to blame).
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum InterpretError {
     /// The host refused memory.
     #[error("no address space for the guest: {0}")]

@@ -40,7 +40,7 @@ const FREE: Entry = Entry {
     index: 0,
 };
 
-/// Collects accesses.
+/// Collects accesses to the guest's 4 GiB; higher bits of an address are not looked at.
 pub struct Shadow {
     table: Vec<Entry>,
     lines: Vec<Line>,
@@ -133,7 +133,8 @@ impl Shadow {
 
     #[inline(always)]
     fn line(&mut self, addr: u64) -> &mut Line {
-        let key = (addr / LINE) as u32;
+        // Never EMPTY.
+        let key = addr as u32 / LINE as u32;
         let slot = self.slot(key);
         let entry = self.table[slot];
         let index = if entry.key == key {
@@ -181,7 +182,10 @@ impl Shadow {
         let mut known = value;
         for i in 0..width.bytes() {
             let byte = value >> (8 * i) & 0xff;
-            if let Err(other) = self.line(addr + i).read((addr + i) % LINE, 1, byte) {
+            if let Err(other) =
+                self.line(addr.wrapping_add(i))
+                    .read(addr.wrapping_add(i) % LINE, 1, byte)
+            {
                 known = known & !(0xff << (8 * i)) | other << (8 * i);
             }
         }
@@ -193,7 +197,8 @@ impl Shadow {
     fn write_split(&mut self, addr: u64, width: Width, value: u64) {
         for i in 0..width.bytes() {
             let byte = value >> (8 * i) & 0xff;
-            self.line(addr + i).write((addr + i) % LINE, 1, byte);
+            self.line(addr.wrapping_add(i))
+                .write(addr.wrapping_add(i) % LINE, 1, byte);
         }
     }
 }

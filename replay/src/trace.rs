@@ -12,6 +12,7 @@ pub use crate::compressed::{CompressionError, CompressionErrorKind};
 
 /// Why a trace could not be opened.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum TraceError {
     /// The file could not be read.
     #[error("{}: {source}", path.display())]

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 
 /// Why a file could not be loaded.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum LoadError {
     /// It could not be read.
     #[error("{}: {source}", path.display())]
@@ -29,6 +30,7 @@ pub enum LoadError {
 /// Why bytes are not an executable that can be used. `offset` is the file offset of the field (or
 /// of the structure, where several fields are involved).
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum ElfError {
     /// The magic number is missing.
     #[error("not an ELF file ({len} bytes, no ELF magic at offset 0)")]
@@ -228,6 +230,7 @@ pub enum ElfError {
 
 /// Something odd that does no harm.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum Warning {
     /// Address and file offset disagree modulo the alignment; a kernel would not load this.
     #[error("offset {offset:#x}: segment at {vaddr:#x} is not aligned in the file to {align:#x}")]

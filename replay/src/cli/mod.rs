@@ -131,8 +131,8 @@ impl CliError {
             CliError::Table(_) => exit::IO,
             CliError::Engine(CompileError::Compiler(error)) => error.exit_status(),
             CliError::Engine(CompileError::Object(_)) => exit::INPUT,
-            CliError::Engine(CompileError::Memory(_) | CompileError::Processor(_)) => exit::HOST,
-            CliError::Load(LoadError::Elf { .. })
+            CliError::Engine(_) => exit::HOST,
+            CliError::Load(_)
             | CliError::Trace { .. }
             | CliError::Check {
                 source: CheckError::Trace(_),

@@ -89,6 +89,7 @@ pub fn status_of(error: &LiveError) -> u8 {
         },
         LiveError::File(_) => exit::TRACE_OUTPUT,
         LiveError::Start { .. } => exit::IO,
+        _ => exit::HOST,
     }
 }
 

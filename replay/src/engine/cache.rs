@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 /// Why there is no compiled replay.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum CompileError {
     /// The machine cannot execute it.
     #[error("this machine has no {0}, which compiled code needs")]

@@ -61,6 +61,7 @@ pub struct Replayed<O> {
 
 /// Why a chunk could not be re-executed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum ReplayError {
     /// It is wrong.
     #[error("{0}")]

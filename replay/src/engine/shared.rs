@@ -16,6 +16,7 @@ const MAX_LEN: u64 = 1 << 30;
 
 /// Why an object cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum ObjectError {
     /// It is not an ELF file that can be read.
     #[error("not an ELF file: {0}")]

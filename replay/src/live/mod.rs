@@ -93,6 +93,7 @@ pub struct Outcome {
 
 /// Why a live run failed. What was checked before is in the trace file.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum LiveError {
     /// The program could not be started.
     #[error("{}: {source}", program.display())]

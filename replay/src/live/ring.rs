@@ -23,6 +23,7 @@ use zerocopy::{FromBytes, FromZeros};
 
 /// What is wrong with a ring.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum RingError {
     /// Something before its slots.
     #[error("the ring is damaged: {0}")]
@@ -307,6 +308,7 @@ fn copy(memory: &MmapRaw, offset: u64, len: u64) -> Vec<u8> {
 
 /// Why a ring cannot be opened.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum OpenError {
     /// It is damaged.
     #[error("{0}")]

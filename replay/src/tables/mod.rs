@@ -114,6 +114,7 @@ pub struct Report {
 
 /// Why tables could not be written.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum TableError {
     /// The trace is wrong.
     #[error("{0}")]
