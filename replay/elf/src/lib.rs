@@ -191,9 +191,16 @@ impl Elf {
         symbols::locate(self, addr)
     }
 
-    /// Name of a symbol, with replacement characters where it is not UTF-8.
+    /// Name of a symbol, with replacement characters where it is not UTF-8, and for control
+    /// characters: names are printed, and a terminal must not take them for more than names.
     pub fn name(&self, symbol: &Symbol) -> std::borrow::Cow<'_, str> {
-        String::from_utf8_lossy(self.bytes.get(symbol.name.clone()).unwrap_or_default())
+        let bytes = self.bytes.get(symbol.name.clone()).unwrap_or_default();
+        let name = String::from_utf8_lossy(bytes);
+        if name.contains(char::is_control) {
+            name.replace(char::is_control, "\u{fffd}").into()
+        } else {
+            name
+        }
     }
 
     fn check_entry(&self) -> Result<(), ElfError> {

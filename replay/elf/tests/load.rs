@@ -461,6 +461,17 @@ fn one_symbol_per_address() {
 }
 
 #[test]
+fn names_say_nothing_to_a_terminal() {
+    let file = with_symbols(
+        &[(1, GLOBAL_FUNCTION, BASE + 120, 4)],
+        "\0a\x1b[2J\u{9b}\nä\0".as_bytes(),
+    );
+    let elf = Elf::parse(file).expect("it is fine");
+    let located = elf.locate(BASE + 120).to_string();
+    assert_eq!(located, "0x10078 <a\u{fffd}[2J\u{fffd}\u{fffd}ä>");
+}
+
+#[test]
 fn a_million_symbols_with_one_endless_name_are_quick() {
     let symbols = vec![(0, GLOBAL_FUNCTION, BASE + 120, 4); 1_000_000];
     let file = with_symbols(&symbols, &vec![b'a'; 1 << 20]);

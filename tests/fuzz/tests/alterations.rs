@@ -3,14 +3,15 @@
 
 use fuzz::alter::{assemble, records, repair};
 use fuzz::{rerun, seeds};
-use hartlog_format::parse::ParseError;
-use hartlog_format::trace::FileHeader;
+use hartlog_format::parse::{ParseError, event_header};
+use hartlog_format::trace::{ChunkHeader, FileHeader, end};
 use replay::check::{self, CheckError};
 use replay::error::DifferenceKind;
 use replay::program::Program;
 use replay::trace::{Trace, TraceError};
 use std::mem::offset_of;
 use tests::random::Rng;
+use zerocopy::{FromBytes, IntoBytes};
 
 /// What refuses it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -203,6 +204,59 @@ fn every_alteration_is_refused_or_another_run() {
             assemble(o, &records)
         }),
     ));
+    // An event of 24 bytes without memory: of a step that is there, and of one that is not.
+    let with_event = |i: usize| {
+        let mut records = own.clone();
+        let record = &mut records[i / 2];
+        let (mut chunk, _) = ChunkHeader::read_from_prefix(record).expect("a record");
+        let step = chunk.first_step.get() + chunk.steps.get() - 1 + (i % 2) as u64;
+        chunk.events_len = (chunk.events_len.get() + 24).into();
+        record.extend(event_header(step, 0, 0));
+        record[..size_of::<ChunkHeader>()].copy_from_slice(chunk.as_bytes());
+        assemble(o, &records)
+    };
+    rows.push(row(
+        "a host event too many",
+        p,
+        o,
+        (0..2 * own.len()).map(with_event),
+    ));
+    let with_log = |i: usize| {
+        let mut records = own.clone();
+        let record = &mut records[i];
+        let (mut chunk, _) = ChunkHeader::read_from_prefix(record).expect("a record");
+        let end = size_of::<ChunkHeader>() + chunk.log_len.get() as usize;
+        record.splice(end..end, [0; 8]);
+        chunk.log_len = (chunk.log_len.get() + 8).into();
+        record[..size_of::<ChunkHeader>()].copy_from_slice(chunk.as_bytes());
+        assemble(o, &records)
+    };
+    rows.push(row(
+        "8 bytes of log too many",
+        p,
+        o,
+        (0..own.len()).map(with_log),
+    ));
+    // Ends that a run does not have: what remains of a chunk says that the limit of steps was
+    // reached, after chunks that are full; and after the call that exits.
+    let emptied = |i: usize| {
+        let mut records = own[..=i].to_vec();
+        let (mut chunk, _) = ChunkHeader::read_from_prefix(&records[i]).expect("a record");
+        chunk.end_kind = end::STEP_LIMIT.into();
+        chunk.end_code = 0.into();
+        if i + 1 < own.len() {
+            chunk.steps = 0.into();
+            chunk.log_len = 0.into();
+            chunk.events_len = 0.into();
+            chunk.end_pc = chunk.start_pc;
+            records[i].clear();
+            records[i].extend(chunk.as_bytes());
+        } else {
+            records[i][..size_of::<ChunkHeader>()].copy_from_slice(chunk.as_bytes());
+        }
+        assemble(o, &records)
+    };
+    rows.push(row("another end", p, o, (1..own.len()).map(emptied)));
     let mixed: Vec<_> = (0..5_000)
         .map(|_| {
             let n = own.len() as u64;
