@@ -284,13 +284,7 @@ pub fn check_with<'t>(
     let program = engine.program();
     drive::same_program(trace, program)?;
     let memory = options.memory();
-    let mut merge = Merge::new(program, memory);
-    if memory {
-        let first = (!trace.is_empty())
-            .then(|| verified(trace, 0))
-            .transpose()?;
-        merge.start(&trace.header()?, first.map(|c| c.header))?;
-    }
+    let mut merge = Merge::at_start(program, trace, memory)?;
     let options = drive::Options {
         cores: options.cores.clone(),
         jobs: options.jobs,
@@ -361,7 +355,9 @@ pub(crate) fn check_serially<'t>(
         let output = result.map_err(|error| first(trace, program, memory, error))?;
         match output.output {
             Some(mut followed) => {
-                after.iter().for_each(|step| followed.after(*step));
+                if let Some(step) = after {
+                    followed.after(step);
+                }
                 merge.take(followed)?;
             }
             None => return Err(contradiction(program, &trace.chunk(index)?)),
@@ -388,6 +384,22 @@ impl<'p> Merge<'p> {
             auditor: None,
             spare: channel::unbounded(),
         }
+    }
+
+    /// Memory before the first step of a trace, if it is followed.
+    pub(crate) fn at_start(
+        program: &'p Program,
+        trace: &Trace,
+        memory: bool,
+    ) -> Result<Merge<'p>, CheckError> {
+        let mut merge = Merge::new(program, memory);
+        if memory {
+            let first = (!trace.is_empty())
+                .then(|| verified(trace, 0))
+                .transpose()?;
+            merge.start(&trace.header()?, first.map(|c| c.header))?;
+        }
+        Ok(merge)
     }
 
     /// Where the threads find buffers.

@@ -182,10 +182,8 @@ impl Shadow {
         let mut known = value;
         for i in 0..width.bytes() {
             let byte = value >> (8 * i) & 0xff;
-            if let Err(other) =
-                self.line(addr.wrapping_add(i))
-                    .read(addr.wrapping_add(i) % LINE, 1, byte)
-            {
+            let at = addr.wrapping_add(i);
+            if let Err(other) = self.line(at).read(at % LINE, 1, byte) {
                 known = known & !(0xff << (8 * i)) | other << (8 * i);
             }
         }
@@ -197,8 +195,8 @@ impl Shadow {
     fn write_split(&mut self, addr: u64, width: Width, value: u64) {
         for i in 0..width.bytes() {
             let byte = value >> (8 * i) & 0xff;
-            self.line(addr.wrapping_add(i))
-                .write(addr.wrapping_add(i) % LINE, 1, byte);
+            let at = addr.wrapping_add(i);
+            self.line(at).write(at % LINE, 1, byte);
         }
     }
 }

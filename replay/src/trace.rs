@@ -90,8 +90,8 @@ impl Trace {
         };
         let mut file = File::open(path).map_err(io)?;
         let mut head = Vec::new();
-        let first = (&mut file).take(compressed::MAGIC_LEN as u64);
-        { first }.read_to_end(&mut head).map_err(io)?;
+        let mut first = (&mut file).take(compressed::MAGIC_LEN as u64);
+        first.read_to_end(&mut head).map_err(io)?;
         if !compressed::is_compressed(&head) {
             return Trace::new(FileBytes::of(&mut file, head).map_err(io)?);
         }

@@ -274,6 +274,12 @@ fn python(scratch: &Scratch) -> Option<Command> {
     found.is_ok_and(|o| o.status.success()).then(command)
 }
 
+/// `replay` with these arguments, in the folder of the test.
+fn run_replay(scratch: &Scratch, args: &str) -> Output {
+    let mut command = scratch.command(env!("CARGO_BIN_EXE_replay"));
+    command.args(args.split(' ')).output().expect("it starts")
+}
+
 #[test]
 fn the_example_in_python_finds_the_witness_right() {
     let scratch = Scratch::new("python");
@@ -285,18 +291,11 @@ fn the_example_in_python_finds_the_witness_right() {
     let mut python = python;
     let guest = root.join("../tests/guests/prebuilt/c/sha256.elf");
     std::fs::copy(guest, scratch.0.join("prog.elf")).expect("the guest");
-    let replay = |args: &str| {
-        let output = scratch
-            .command(env!("CARGO_BIN_EXE_replay"))
-            .args(args.split(' '))
-            .output()
-            .expect("it starts");
-        let text = String::from_utf8_lossy(&output.stderr).into_owned();
-        (output, text)
-    };
-    replay("interpret prog.elf --trace prog.trace --chunk-steps 65536 --steps 400000");
-    let (counts, text) = replay("counts prog.trace --elf prog.elf --json --engine interpreted");
-    assert!(counts.status.success(), "{text}");
+    let interpret = "interpret prog.elf --trace prog.trace --chunk-steps 65536 --steps 400000";
+    run_replay(&scratch, interpret);
+    let counts = "counts prog.trace --elf prog.elf --json --engine interpreted";
+    let counts = run_replay(&scratch, counts);
+    assert!(counts.status.success(), "{counts:?}");
     scratch.file("counts.json", &counts.stdout);
     for format in ["arrow", "parquet"] {
         let (rows, memory) = (format!("rows.{format}"), format!("memory.{format}"));
@@ -343,11 +342,7 @@ fn qemu_finds_the_witness_right() {
     }
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let replay = |args: &str| {
-        let output = scratch
-            .command(env!("CARGO_BIN_EXE_replay"))
-            .args(args.split(' '))
-            .output()
-            .expect("it starts");
+        let output = run_replay(&scratch, args);
         assert!(output.status.success(), "{output:?}");
     };
     let compare = |rows: &str| {

@@ -3,6 +3,7 @@
 use crate::sys::{self, Errno};
 use core::fmt::{self, Write};
 use hartlog_abi::SetupError;
+use hartlog_config::Invalid;
 use hartlog_format::status::exit;
 
 /// Standard error, line by line. What does not fit is cut off.
@@ -62,14 +63,7 @@ pub(crate) use say;
 #[derive(Clone, Copy, Debug)]
 pub enum Failure {
     /// A variable of the environment has a value that it cannot have.
-    Config {
-        /// Name of the variable.
-        name: &'static str,
-        /// Its value.
-        value: &'static [u8],
-        /// What it should be.
-        expected: &'static str,
-    },
+    Config(Invalid<'static>),
     /// A trace is wanted of a program that was translated without.
     NoTrace,
     /// The processor lacks a feature.
@@ -125,7 +119,7 @@ impl Failure {
     /// Exit status of a program that fails this way.
     pub fn exit_status(&self) -> u8 {
         match self {
-            Failure::Config { .. } | Failure::NoTrace => exit::CONFIG,
+            Failure::Config(_) | Failure::NoTrace => exit::CONFIG,
             Failure::Trace { .. } | Failure::Live(_) => exit::TRACE_OUTPUT,
             Failure::Program(_) => exit::INTERNAL,
             Failure::Cpu(_)
@@ -142,15 +136,7 @@ impl Failure {
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match *self {
-            Failure::Config {
-                name,
-                value,
-                expected,
-            } => write!(
-                f,
-                "{name} is \"{}\", it must be {expected}",
-                value.escape_ascii()
-            ),
+            Failure::Config(invalid) => invalid.fmt(f),
             Failure::NoTrace => f.write_str(
                 "HARTLOG_TRACE is set, but this program was translated without trace \
                  (--mode fast)",

@@ -74,11 +74,7 @@ extern "C" fn start(stack: usize) -> ! {
 fn main(args: Strings, env: Strings) -> Result<u8, Failure> {
     cpu::check()?;
     let program = Program::get()?;
-    let config = Config::read(env).map_err(|invalid| Failure::Config {
-        name: invalid.name,
-        value: invalid.value,
-        expected: invalid.expected,
-    })?;
+    let config = Config::read(env).map_err(Failure::Config)?;
     if let (Some(name), false) = (config.unknown, config.quiet) {
         say!("warning: {} has no meaning", name.escape_ascii());
     }

@@ -59,7 +59,7 @@ impl Emitter<'_> {
             self.asm
                 .store(size(width), Mem::host(LOG, before as i32), value);
             self.log += width.bytes() as u32;
-            let lines = |log: u32| (log + LINE - FIRST_PREFETCH).div_euclid(LINE);
+            let lines = |log: u32| (log + LINE - FIRST_PREFETCH) / LINE;
             if lines(before) != lines(self.log) {
                 let ahead = self.log as i32 + PREFETCH_DISTANCE;
                 self.asm.prefetch_for_store(Mem::host(LOG, ahead));

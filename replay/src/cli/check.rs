@@ -1,7 +1,6 @@
 //! `replay check`.
 
-use super::{CliError, Span, in_trace, load, open, refuse_damage, say_incomplete};
-use hartlog_format::status::exit;
+use super::{CliError, Span, completeness, failure_json, in_trace, load, open};
 use indicatif::{ProgressBar, ProgressStyle};
 use replay::check::{self, Options, Report};
 use replay::trace::{CompressionErrorKind, Trace};
@@ -70,7 +69,7 @@ impl Args {
             Ok(report) => report,
             Err(source) => {
                 if self.json {
-                    let value = serde_json::json!({ "ok": false, "error": source.to_string() });
+                    let value = failure_json(&source);
                     writeln!(std::io::stdout(), "{value:#}")?;
                 }
                 return Err(CliError::Check {
@@ -120,19 +119,6 @@ pub fn write_verdict(
     let ok = trace.damage().map_or("ok", |_| "ok up to the damage");
     writeln!(out, "{path}: {ok}: {chunks} chunks, {steps} steps, {end}")?;
     Ok(())
-}
-
-/// The exit status for a trace that is right as far as it goes; says so if it is not whole.
-///
-/// # Errors
-/// Damage of a compressed trace.
-pub fn completeness(path: &Path, trace: &Trace, allow_incomplete: bool) -> Result<u8, CliError> {
-    refuse_damage(trace, path)?;
-    if trace.is_complete() || allow_incomplete {
-        return Ok(exit::OK);
-    }
-    say_incomplete(trace, path);
-    Ok(exit::INCOMPLETE)
 }
 
 /// What a check found, but for the line that says which.

@@ -224,6 +224,28 @@ fn say_incomplete(trace: &replay::trace::Trace, path: &Path) {
     );
 }
 
+/// The exit status for a trace that is right as far as it goes; says so if it is not whole.
+///
+/// # Errors
+/// Damage of a compressed trace.
+fn completeness(
+    path: &Path,
+    trace: &replay::trace::Trace,
+    allow_incomplete: bool,
+) -> Result<u8, CliError> {
+    refuse_damage(trace, path)?;
+    if trace.is_complete() || allow_incomplete {
+        return Ok(exit::OK);
+    }
+    say_incomplete(trace, path);
+    Ok(exit::INCOMPLETE)
+}
+
+/// What is said with `--json` when something is wrong.
+fn failure_json(error: &dyn std::fmt::Display) -> serde_json::Value {
+    serde_json::json!({ "ok": false, "error": error.to_string() })
+}
+
 fn in_trace(path: &Path) -> impl Fn(TraceError) -> CliError + '_ {
     |source| CliError::Trace {
         path: path.to_owned(),

@@ -1,7 +1,7 @@
 //! `replay mpi-check`.
 
-use super::check::{completeness, json, progress_bar, write_report_of, write_verdict};
-use super::{CliError, load, open};
+use super::check::{json, progress_bar, write_report_of, write_verdict};
+use super::{CliError, completeness, failure_json, load, open};
 use hartlog_elf::Elf;
 use hartlog_format::status::exit;
 use mpi::point_to_point::{Message, Status};
@@ -169,7 +169,7 @@ impl Args {
             Ok(report) => self.say(&trace, &report, engine.is_compiled()),
             Err(error) => {
                 if self.json {
-                    let value = serde_json::json!({ "ok": false, "error": error.to_string() });
+                    let value = failure_json(&error);
                     writeln!(std::io::stdout(), "{value:#}")?;
                 }
                 Err(match error {

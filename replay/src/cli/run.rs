@@ -132,7 +132,7 @@ impl Args {
         let outcome = match result {
             Ok(outcome) => outcome,
             Err(error) => {
-                self.write(&serde_json::json!({ "ok": false, "error": error.to_string() }))?;
+                self.write(&super::failure_json(&error))?;
                 return Err(error.into());
             }
         };

@@ -1,7 +1,6 @@
 //! `replay witness`.
 
-use super::{CliError, Span, load, open_undamaged, say_incomplete};
-use hartlog_format::status::exit;
+use super::{CliError, Span, completeness, load, open_undamaged};
 use replay::tables::{self, Column, Options, TableError, Target};
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -113,11 +112,7 @@ impl Args {
             report.summary.wall.as_secs_f64(),
             super::engine::name(engine.is_compiled())
         );
-        if trace.is_complete() || self.allow_incomplete {
-            return Ok(exit::OK);
-        }
-        say_incomplete(&trace, &self.trace);
-        Ok(exit::INCOMPLETE)
+        completeness(&self.trace, &trace, self.allow_incomplete)
     }
 
     fn error(&self, error: TableError) -> CliError {

@@ -4,7 +4,7 @@ use super::range::{Finding, Sum, Work};
 use super::wire::{Order, Said};
 use super::{Link, Options, RanksError, digest};
 use crate::check::{self, CheckError, Merge, Worker, check_serially};
-use crate::drive::{same_program, verified};
+use crate::drive::same_program;
 use crate::engine::Engine;
 use crate::error::Difference;
 use crate::trace::Trace;
@@ -172,13 +172,7 @@ fn fill<'t>(
 ) -> Result<(), RanksError> {
     let program = engine.program();
     same_program(trace, program)?;
-    let mut merge = Merge::new(program, report.memory);
-    if report.memory {
-        let first = (!trace.is_empty())
-            .then(|| verified(trace, 0))
-            .transpose()?;
-        merge.start(&trace.header()?, first.map(|c| c.header))?;
-    }
+    let mut merge = Merge::at_start(program, trace, report.memory)?;
     let ranks = link.ranks().max(1);
     let several = trace.len() / (8 * ranks as u64);
     let default = several.clamp(1, MOST_CHUNKS);

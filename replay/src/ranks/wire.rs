@@ -173,10 +173,8 @@ impl<'a> Reader<'a> {
     }
 
     fn segment(&mut self) -> Read<Segment> {
-        let mut lines = Vec::with_capacity(self.count(24)?);
-        for _ in 0..lines.capacity() {
-            lines.push(self.line()?);
-        }
+        let lines = self.count(24)?;
+        let lines = (0..lines).map(|_| self.line()).collect::<Read<_>>()?;
         let call = if self.flag()? {
             let (chunk, step) = (self.number()?, self.number()?);
             let (x, pc) = self.hart()?;
@@ -289,10 +287,10 @@ fn finding(reader: &mut Reader<'_>) -> Read<Finding> {
         let (x, pc) = reader.hart()?;
         let mut hart = Hart::new(pc);
         (hart.x, hart.reservation) = (x, reader.number()?);
-        let mut segments = Vec::with_capacity(reader.count(16)?);
-        for _ in 0..segments.capacity() {
-            segments.push(reader.segment()?);
-        }
+        let segments = reader.count(16)?;
+        let segments = (0..segments)
+            .map(|_| reader.segment())
+            .collect::<Read<_>>()?;
         sum = Some(Sum {
             steps,
             log_bytes,

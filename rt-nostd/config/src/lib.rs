@@ -12,6 +12,7 @@
 #![forbid(unsafe_code)]
 
 use core::ffi::CStr;
+use core::fmt;
 use hartlog_format::layout::MAX_CHUNK_STEPS;
 use hartlog_format::ring::{MAX_SLOTS, slots_for};
 
@@ -56,6 +57,18 @@ pub struct Invalid<'a> {
     pub value: &'a [u8],
     /// What it should be.
     pub expected: &'static str,
+}
+
+impl fmt::Display for Invalid<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Invalid {
+            name,
+            value,
+            expected,
+        } = self;
+        let value = value.escape_ascii();
+        write!(f, "{name} is \"{value}\", it must be {expected}")
+    }
 }
 
 /// The process that consumes the ring of a live run.
