@@ -91,10 +91,17 @@ pub struct Code {
 impl Code {
     /// Definition and host offset that a jump goes to; `None` for a stub.
     pub fn resolve(&self, dest: Dest) -> Option<(&Definition, u32)> {
+        let (d, offset) = self.place(dest)?;
+        Some((self.definitions.get(d)?, offset))
+    }
+
+    /// The same with the index of the definition.
+    pub fn place(&self, dest: Dest) -> Option<(usize, u32)> {
         let pc = dest.block()?;
         let (d, i) = find(&self.index, pc)?;
         let definition = self.definitions.get(d as usize)?;
-        Some((definition, definition.blocks.get(i as usize)?.offset(dest)))
+        let offset = definition.blocks.get(i as usize)?.offset(dest);
+        Some((d as usize, offset))
     }
 }
 

@@ -27,6 +27,7 @@ pub mod link;
 pub mod listing;
 pub mod object;
 pub mod regions;
+mod relocations;
 pub mod weights;
 
 pub use error::Error;
@@ -79,7 +80,7 @@ impl Default for Options {
 pub struct Translation {
     /// The relocatable object.
     pub object: Vec<u8>,
-    /// The code by definition, for listings.
+    /// The code by definition, for listings: without its bytes unless [`Options::listing`] was set.
     pub code: codegen::Code,
     /// Figures.
     pub statistics: Statistics,
@@ -166,7 +167,7 @@ pub fn compile(elf: &Elf, options: &Options) -> Result<Translation, Error> {
     let order = weights::registers(&code, &starts);
     statistics.microseconds.blocks = clock.lap();
 
-    let generated = codegen::generate(elf, &code, &blocks, &order, options);
+    let mut generated = codegen::generate(elf, &code, &blocks, &order, options);
     statistics.blocks = blocks.len() as u64;
     statistics.emitted = generated.emitted;
     statistics.definitions = generated.definitions.len() as u64;
@@ -183,7 +184,7 @@ pub fn compile(elf: &Elf, options: &Options) -> Result<Translation, Error> {
         .collect();
     statistics.microseconds.codegen = clock.lap();
 
-    let object = object::write(elf, &generated, options)?;
+    let object = object::write(elf, &mut generated, options)?;
     statistics.object_bytes = object.len() as u64;
     statistics.microseconds.object = clock.lap();
     Ok(Translation {

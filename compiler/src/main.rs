@@ -10,6 +10,11 @@ use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
 
+/// A translation is many small vectors and some large ones: this one gives them out faster, and in
+/// pages that are large where the host has such.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let level = match (arguments.quiet, arguments.verbose) {

@@ -9,8 +9,9 @@
 //! | `.rodata.__hartlog_*` | segments, code ranges, fault sites, symbols |
 
 use crate::codegen::{Code, Table};
+use crate::relocations::{Id, Relocation, Relocations};
 use crate::{Error, Mode, Options};
-use faerie::{ArtifactBuilder, Decl, Link, Reloc};
+use faerie::{ArtifactBuilder, Decl};
 use hartlog_elf::Elf;
 use hartlog_format::contract::{self, SYMBOL_PROGRAM, SYMBOL_STATE, TABLE_OFFSET};
 use hartlog_format::layout::PAGE;
@@ -22,14 +23,22 @@ const R_X86_64_64: u32 = 1;
 const R_X86_64_PC32: u32 = 2;
 
 const STUBS: &str = "__hartlog_stubs";
-const SEGMENTS: &str = "__hartlog_segments";
-const RANGES: &str = "__hartlog_ranges";
-const SITES: &str = "__hartlog_sites";
-const SYMBOLS: &str = "__hartlog_symbols";
-const NAMES: &str = "__hartlog_names";
+
+/// What refers to other definitions, or is referred to, by name.
+struct Parts {
+    stubs: Id,
+    state: Id,
+    program: Id,
+    segments: Id,
+    ranges: Id,
+    sites: Id,
+    symbols: Id,
+    names: Id,
+}
 
 struct Writer {
     artifact: faerie::Artifact,
+    relocations: Relocations,
 }
 
 fn error(e: impl std::fmt::Display) -> Error {
@@ -37,89 +46,102 @@ fn error(e: impl std::fmt::Display) -> Error {
 }
 
 impl Writer {
-    fn declare(&mut self, name: &str, decl: impl Into<Decl>) -> Result<(), Error> {
-        self.artifact.declare(name, decl).map_err(error)
+    fn declare(&mut self, name: &str, decl: impl Into<Decl>) -> Result<Id, Error> {
+        self.artifact.declare(name, decl).map_err(error)?;
+        Ok(self.relocations.declare(name))
     }
 
-    fn define(&mut self, name: &str, data: Vec<u8>) -> Result<(), Error> {
+    fn define(&mut self, id: Id, data: Vec<u8>) -> Result<(), Error> {
+        let name = self.relocations.name(id);
         self.artifact.define(name, data).map_err(error)
     }
 
-    fn link(
-        &mut self,
-        from: &str,
-        at: u64,
-        to: &str,
-        reloc: u32,
-        addend: i64,
-    ) -> Result<(), Error> {
-        let addend = i32::try_from(addend)
-            .map_err(|_| Error::Object(format!("{to} is too large to refer into")))?;
-        let link = Link { from, to, at };
-        self.artifact
-            .link_with(link, Reloc::Raw { reloc, addend })
+    fn link(&mut self, from: Id, at: u64, to: Id, kind: u32, addend: i64) -> Result<(), Error> {
+        if i32::try_from(addend).is_err() {
+            let to = self.relocations.name(to);
+            return Err(Error::Object(format!("{to} is too large to refer into")));
+        }
+        let relocation = Relocation {
+            at,
+            to,
+            kind,
+            addend,
+        };
+        self.relocations
+            .push(&mut self.artifact, from, relocation)
             .map_err(error)
     }
 }
 
-/// Writes the object of a translation. Deterministic: the same input gives the same bytes.
+/// Writes the object of a translation. Deterministic: the same input gives the same bytes. The
+/// code moves to the object, unless a listing is wanted.
 ///
 /// # Errors
 /// [`Error::Object`] when a part is too large for its relocations.
-pub fn write(elf: &Elf, code: &Code, options: &Options) -> Result<Vec<u8>, Error> {
+pub fn write(elf: &Elf, code: &mut Code, options: &Options) -> Result<Vec<u8>, Error> {
     let triple = "x86_64-unknown-linux-gnu".parse().map_err(error)?;
     let artifact = ArtifactBuilder::new(triple)
         .name("hartlog.o".to_owned())
         .finish();
-    let mut w = Writer { artifact };
+    let mut w = Writer {
+        artifact,
+        relocations: Relocations::default(),
+    };
 
-    w.declare(STUBS, Decl::function().global().with_align(Some(64)))?;
-    for d in &code.definitions {
-        w.declare(&d.name, Decl::function().local().with_align(Some(16)))?;
-    }
-    w.declare(
+    let stubs = w.declare(STUBS, Decl::function().global().with_align(Some(64)))?;
+    let functions = (code.definitions.iter())
+        .map(|d| w.declare(&d.name, Decl::function().local().with_align(Some(16))))
+        .collect::<Result<Vec<Id>, Error>>()?;
+    let state = w.declare(
         SYMBOL_STATE,
         Decl::data().global().writable().with_align(Some(PAGE)),
     )?;
-    for name in [SYMBOL_PROGRAM, SEGMENTS, RANGES, SITES, SYMBOLS, NAMES] {
-        w.declare(name, Decl::data().global().with_align(Some(16)))?;
-    }
+    let mut table = |name| w.declare(name, Decl::data().global().with_align(Some(16)));
+    let parts = Parts {
+        stubs,
+        state,
+        program: table(SYMBOL_PROGRAM)?,
+        segments: table("__hartlog_segments")?,
+        ranges: table("__hartlog_ranges")?,
+        sites: table("__hartlog_sites")?,
+        symbols: table("__hartlog_symbols")?,
+        names: table("__hartlog_names")?,
+    };
 
-    w.define(STUBS, code.stubs.code.clone())?;
-    for d in &code.definitions {
-        w.define(&d.name, d.code.clone())?;
+    w.define(parts.stubs, code.stubs.code.clone())?;
+    for (from, d) in functions.iter().zip(&code.definitions) {
         for jump in &d.jumps {
             let (to, offset) = match jump.dest {
-                Dest::Stub(Stub::ChunkEnd) => (STUBS, code.stubs.chunk_end),
-                Dest::Stub(Stub::Jump) => (STUBS, code.stubs.jump),
-                Dest::Stub(Stub::Ecall) => (STUBS, code.stubs.ecall),
-                Dest::Stub(Stub::Address) => (STUBS, code.stubs.address),
-                dest => match code.resolve(dest) {
-                    Some((other, offset)) => (other.name.as_str(), offset),
+                Dest::Stub(Stub::ChunkEnd) => (parts.stubs, code.stubs.chunk_end),
+                Dest::Stub(Stub::Jump) => (parts.stubs, code.stubs.jump),
+                Dest::Stub(Stub::Ecall) => (parts.stubs, code.stubs.ecall),
+                Dest::Stub(Stub::Address) => (parts.stubs, code.stubs.address),
+                dest => match code.place(dest) {
+                    Some((other, offset)) => (functions[other], offset),
                     None => return Err(Error::Object(format!("no block for {dest:x?}"))),
                 },
             };
-            w.link(
-                &d.name,
-                u64::from(jump.end) - 4,
-                to,
-                R_X86_64_PC32,
-                i64::from(offset) - 4,
-            )?;
+            let at = u64::from(jump.end) - 4;
+            w.link(*from, at, to, R_X86_64_PC32, i64::from(offset) - 4)?;
         }
     }
-    state(&mut w, code)?;
-    let segments = segments(&mut w, elf)?;
-    let (ranges, sites) = ranges(&mut w, code)?;
-    let (symbols, names) = symbols(&mut w, elf)?;
-    program(
-        &mut w,
-        elf,
-        code,
-        options,
-        &[segments, ranges, sites, symbols, names],
-    )?;
-    w.artifact.emit().map_err(error)
+    state_block(&mut w, &parts, &functions, code)?;
+    let segments = segments(&mut w, &parts, elf)?;
+    let (ranges, sites) = ranges(&mut w, &parts, &functions, code)?;
+    let (symbols, names) = symbols(&mut w, &parts, elf)?;
+    let counts = [segments, ranges, sites, symbols, names];
+    program(&mut w, &parts, elf, code, options, &counts)?;
+    for (id, d) in functions.iter().zip(&mut code.definitions) {
+        let code = if options.listing {
+            d.code.clone()
+        } else {
+            std::mem::take(&mut d.code)
+        };
+        w.define(*id, code)?;
+    }
+    let mut object = w.artifact.emit().map_err(error)?;
+    w.relocations.fill(&mut object).map_err(error)?;
+    Ok(object)
 }
 
 /// Value of a jump-table entry without a block: the linker script puts the stubs, whose first
@@ -129,15 +151,15 @@ fn no_entry(table: &Table) -> i32 {
     end as i32 - contract::STATE_BIAS
 }
 
-fn state(w: &mut Writer, code: &Code) -> Result<(), Error> {
+fn state_block(w: &mut Writer, parts: &Parts, functions: &[Id], code: &Code) -> Result<(), Error> {
     let mut data = vec![0u8; TABLE_OFFSET as usize];
     data.reserve(code.table.bytes() as usize);
     let blank = no_entry(&code.table).to_le_bytes();
     for _ in 0..code.table.len() {
         data.extend_from_slice(&blank);
     }
-    w.define(SYMBOL_STATE, data)?;
-    for d in &code.definitions {
+    w.define(parts.state, data)?;
+    for (id, d) in functions.iter().zip(&code.definitions) {
         for block in &d.blocks {
             if !code.table.range.contains(&block.pc) {
                 continue;
@@ -145,13 +167,13 @@ fn state(w: &mut Writer, code: &Code) -> Result<(), Error> {
             let at = TABLE_OFFSET + (block.pc - code.table.range.start) / 2 * contract::TABLE_ENTRY;
             // The entry is relative to the biased state address, the relocation to the entry.
             let addend = at as i64 - i64::from(contract::STATE_BIAS) + i64::from(block.entry);
-            w.link(SYMBOL_STATE, at, &d.name, R_X86_64_PC32, addend)?;
+            w.link(parts.state, at, *id, R_X86_64_PC32, addend)?;
         }
     }
     Ok(())
 }
 
-fn segments(w: &mut Writer, elf: &Elf) -> Result<u64, Error> {
+fn segments(w: &mut Writer, parts: &Parts, elf: &Elf) -> Result<u64, Error> {
     let mut table = Vec::new();
     for (i, s) in elf.segments.iter().enumerate() {
         let mut flags = contract::SEGMENT_R;
@@ -168,31 +190,36 @@ fn segments(w: &mut Writer, elf: &Elf) -> Result<u64, Error> {
             &mut table,
             &[s.vaddr, data.len() as u64, s.mem_size, flags, 0],
         );
-        w.declare(&name, Decl::data().global().with_align(Some(64)))?;
+        let id = w.declare(&name, Decl::data().global().with_align(Some(64)))?;
         // A definition without bytes gets no address of its own.
         let data = if data.is_empty() {
             vec![0]
         } else {
             data.to_vec()
         };
-        w.define(&name, data)?;
-        w.link(SEGMENTS, at, &name, R_X86_64_64, 0)?;
+        w.define(id, data)?;
+        w.link(parts.segments, at, id, R_X86_64_64, 0)?;
     }
-    w.define(SEGMENTS, table)?;
+    w.define(parts.segments, table)?;
     Ok(elf.segments.len() as u64)
 }
 
-fn ranges(w: &mut Writer, code: &Code) -> Result<(u64, u64), Error> {
+fn ranges(
+    w: &mut Writer,
+    parts: &Parts,
+    functions: &[Id],
+    code: &Code,
+) -> Result<(u64, u64), Error> {
     let mut ranges = Vec::new();
     let mut sites = Vec::new();
     let mut count = 0u32;
-    for d in &code.definitions {
+    for (id, d) in functions.iter().zip(&code.definitions) {
         let at = ranges.len() as u64 + offset_of!(contract::CodeRange, start) as u64;
         words(&mut ranges, &[0]);
         for v in [d.code.len() as u32, count, d.sites.len() as u32, 0] {
             ranges.extend_from_slice(&v.to_le_bytes());
         }
-        w.link(RANGES, at, &d.name, R_X86_64_64, 0)?;
+        w.link(parts.ranges, at, *id, R_X86_64_64, 0)?;
         for s in &d.sites {
             sites.extend_from_slice(&s.host.to_le_bytes());
             sites.extend_from_slice(&s.pc.to_le_bytes());
@@ -201,12 +228,12 @@ fn ranges(w: &mut Writer, code: &Code) -> Result<(u64, u64), Error> {
         }
         count += d.sites.len() as u32;
     }
-    w.define(RANGES, padded(ranges))?;
-    w.define(SITES, padded(sites))?;
+    w.define(parts.ranges, padded(ranges))?;
+    w.define(parts.sites, padded(sites))?;
     Ok((code.definitions.len() as u64, u64::from(count)))
 }
 
-fn symbols(w: &mut Writer, elf: &Elf) -> Result<(u64, u64), Error> {
+fn symbols(w: &mut Writer, parts: &Parts, elf: &Elf) -> Result<(u64, u64), Error> {
     let (mut table, mut names) = (Vec::new(), Vec::new());
     for s in &elf.symbols {
         let name = elf.name(s);
@@ -218,13 +245,14 @@ fn symbols(w: &mut Writer, elf: &Elf) -> Result<(u64, u64), Error> {
         names.extend_from_slice(name.as_bytes());
     }
     let len = names.len() as u64;
-    w.define(SYMBOLS, padded(table))?;
-    w.define(NAMES, padded(names))?;
+    w.define(parts.symbols, padded(table))?;
+    w.define(parts.names, padded(names))?;
     Ok((elf.symbols.len() as u64, len))
 }
 
 fn program(
     w: &mut Writer,
+    parts: &Parts,
     elf: &Elf,
     code: &Code,
     options: &Options,
@@ -264,26 +292,21 @@ fn program(
     }
     data.extend_from_slice(&code.config.placement.encode());
     debug_assert_eq!(data.len(), size_of::<contract::Program>());
-    w.define(SYMBOL_PROGRAM, data)?;
+    w.define(parts.program, data)?;
     use contract::Program as P;
     for (at, to, addend) in [
-        (offset_of!(P, enter), STUBS, code.stubs.enter),
-        (offset_of!(P, leave), STUBS, code.stubs.leave),
-        (offset_of!(P, no_entry), STUBS, code.stubs.jump),
-        (offset_of!(P, state), SYMBOL_STATE, 0),
-        (offset_of!(P, segments), SEGMENTS, 0),
-        (offset_of!(P, ranges), RANGES, 0),
-        (offset_of!(P, sites), SITES, 0),
-        (offset_of!(P, symbols), SYMBOLS, 0),
-        (offset_of!(P, names), NAMES, 0),
+        (offset_of!(P, enter), parts.stubs, code.stubs.enter),
+        (offset_of!(P, leave), parts.stubs, code.stubs.leave),
+        (offset_of!(P, no_entry), parts.stubs, code.stubs.jump),
+        (offset_of!(P, state), parts.state, 0),
+        (offset_of!(P, segments), parts.segments, 0),
+        (offset_of!(P, ranges), parts.ranges, 0),
+        (offset_of!(P, sites), parts.sites, 0),
+        (offset_of!(P, symbols), parts.symbols, 0),
+        (offset_of!(P, names), parts.names, 0),
     ] {
-        w.link(
-            SYMBOL_PROGRAM,
-            at as u64,
-            to,
-            R_X86_64_64,
-            i64::from(addend),
-        )?;
+        let addend = i64::from(addend);
+        w.link(parts.program, at as u64, to, R_X86_64_64, addend)?;
     }
     Ok(())
 }

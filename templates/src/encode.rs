@@ -50,31 +50,35 @@ impl From<i32> for Operand {
 const BYTES: usize = 16;
 
 /// log2 of the number of encodings remembered.
-const TABLE_BITS: u32 = 11;
+const TABLE_BITS: u32 = 12;
 
 /// Where a constant stands in an encoding.
 #[derive(Clone, Copy, Default)]
 struct Hole {
     /// Bits of the constant that are encoded; 0: it is fixed.
-    mask: u64,
+    bits: u8,
     /// Its first bit in the encoding.
     shift: u8,
 }
 
 impl Hole {
     fn new(there: bool, offset: usize, size: usize) -> Hole {
-        if !there || size == 0 {
+        if !there {
             return Hole::default();
         }
         Hole {
-            mask: u64::MAX >> (64 - 8 * size),
+            bits: 8 * size as u8,
             shift: 8 * offset as u8,
         }
     }
 
     #[inline]
-    fn bits(self, value: i64) -> u128 {
-        u128::from(value as u64 & self.mask) << self.shift
+    fn filled(self, value: i64) -> u128 {
+        if self.bits == 0 {
+            return 0;
+        }
+        let mask = u64::MAX >> ((64 - u32::from(self.bits)) & 63);
+        u128::from(value as u64 & mask) << (self.shift & 127)
     }
 }
 
@@ -83,8 +87,8 @@ impl Hole {
 struct Entry {
     /// Code, registers, shape of the memory operand; 0: none.
     key: u64,
-    /// The bytes, the first in the lowest bits; 0 where a constant goes.
-    bits: u128,
+    /// The bytes, the first in the lowest bits of the first word; 0 where a constant goes.
+    words: [u64; 2],
     disp: Hole,
     imm: Hole,
     /// Bytes.
@@ -101,7 +105,7 @@ impl Encodings {
     pub fn new() -> Encodings {
         let empty = Entry {
             key: 0,
-            bits: 0,
+            words: [0; 2],
             disp: Hole::default(),
             imm: Hole::default(),
             len: 0,
@@ -112,8 +116,8 @@ impl Encodings {
         }
     }
 
-    /// Appends an instruction.
-    #[inline]
+    /// Appends an instruction. Inlined into each template, where the kinds of operands are known.
+    #[inline(always)]
     pub fn append<const N: usize>(
         &mut self,
         out: &mut Vec<u8>,
@@ -125,8 +129,8 @@ impl Encodings {
         let mut key = code as u64 + 1;
         let mut registers = 13;
         let (mut disp, mut imm) = (0, 0);
-        for operand in operands {
-            match operand {
+        for operand in &operands {
+            match *operand {
                 Operand::Reg(r) => {
                     key |= (r as u64) << registers;
                     registers += 8;
@@ -138,19 +142,30 @@ impl Encodings {
                 Operand::Imm(v) => imm = v,
             }
         }
-        let slot = (key.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (64 - TABLE_BITS)) as usize;
-        if self.table[slot].key != key {
-            self.table[slot] = self.encode(key, code, &operands);
+        if !self.append_known(out, key, disp, imm) {
+            self.encode(key, code, &operands);
+            self.append_known(out, key, disp, imm);
         }
-        let entry = &self.table[slot];
-        let bits = entry.bits | entry.disp.bits(i64::from(disp)) | entry.imm.bits(imm);
+    }
+
+    /// Appends an instruction whose encoding is remembered; else returns false.
+    #[inline(never)]
+    fn append_known(&self, out: &mut Vec<u8>, key: u64, disp: i32, imm: i64) -> bool {
+        let entry = &self.table[slot(key)];
+        if entry.key != key {
+            return false;
+        }
+        let [low, high] = entry.words;
+        let bits = u128::from(low) | u128::from(high) << 64;
+        let bits = bits | entry.disp.filled(i64::from(disp)) | entry.imm.filled(imm);
         let end = out.len() + usize::from(entry.len);
         out.extend_from_slice(&bits.to_le_bytes());
         out.truncate(end);
+        true
     }
 
     #[cold]
-    fn encode(&mut self, key: u64, code: Code, operands: &[Operand]) -> Entry {
+    fn encode(&mut self, key: u64, code: Code, operands: &[Operand]) {
         // Operand types rule out every error that iced-x86 can report here.
         let encoded = instruction(code, operands).and_then(|i| {
             // A branch gets its displacement afterwards.
@@ -173,14 +188,21 @@ impl Encodings {
             offsets.immediate_offset(),
             offsets.immediate_size(),
         );
-        Entry {
+        let bits = u128::from_le_bytes(bytes) & !(disp.filled(-1) | imm.filled(-1));
+        self.table[slot(key)] = Entry {
             key,
-            bits: u128::from_le_bytes(bytes) & !(disp.bits(-1) | imm.bits(-1)),
+            words: [bits as u64, (bits >> 64) as u64],
             disp,
             imm,
             len: found.len() as u8,
-        }
+        };
     }
+}
+
+/// Where the encoding with this key is remembered.
+#[inline]
+fn slot(key: u64) -> usize {
+    (key.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (64 - TABLE_BITS)) as usize
 }
 
 /// What of a memory operand decides its encoding: 16 bits, not 0.

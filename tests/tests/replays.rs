@@ -149,7 +149,8 @@ fn link(program: &Program, columns: Columns, dir: &Path) -> Vec<u8> {
         columns,
         ..Options::default()
     };
-    let object = object::write(&program.elf, &program.code, &options).expect("an object");
+    let mut code = program.code.clone();
+    let object = object::write(&program.elf, &mut code, &options).expect("an object");
     let path = dir.join("prog.replay.so");
     link::link_shared(&object, &path, "ld").expect("ld links it");
     std::fs::read(path).expect("what ld wrote")
