@@ -92,8 +92,8 @@ pub(crate) fn count(uses: &mut [u64; 32], inst: &Inst, depth: u32) {
 }
 
 fn add(uses: &mut [u64; 32], inst: &Inst, weight: u64) {
-    let (a, b) = inst.sources();
-    for r in [a, b, inst.writes()].into_iter().flatten() {
+    let [a, b] = inst.reads();
+    for r in [a, b, inst.rd] {
         uses[r as usize & 31] += weight;
     }
 }

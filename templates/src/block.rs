@@ -55,42 +55,86 @@ pub struct Value {
     pub exit_after_last_use: bool,
 }
 
-/// [`Value`] of every step (into `out`), and of every register at the start of the block, by one
-/// backward pass.
-pub fn values(steps: &[Step], out: &mut Vec<Value>) -> [Value; 32] {
-    let mut state = [Value {
-        uses: 0,
-        killed: false,
-        exit_after_last_use: true,
-    }; 32];
+/// Of every register at some point of a block: what happens to the value that it has there.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Uses {
+    /// Reads still to come (saturating).
+    pub count: [u8; 32],
+    /// Registers whose value is not read any more.
+    pub none: u32,
+    /// Registers with a side exit, or the end of the block, behind the last read.
+    pub exit: u32,
+}
+
+impl Uses {
+    /// At the end of a block.
+    pub const END: Uses = Uses {
+        count: [0; 32],
+        none: u32::MAX,
+        exit: u32::MAX,
+    };
+
+    /// `r` has a value of which this is known.
+    #[inline]
+    pub fn set(&mut self, r: u8, count: u8, exit: bool) {
+        let bit = 1 << (r & 31);
+        self.count[r as usize & 31] = count;
+        self.none = (self.none & !bit) | (u32::from(count == 0) * bit);
+        self.exit = (self.exit & !bit) | (u32::from(exit) * bit);
+    }
+
+    /// Registers whose value nobody needs.
+    #[inline]
+    pub fn dead(&self) -> u32 {
+        self.none & !self.exit
+    }
+
+    /// The value of `r` is read.
+    #[inline]
+    pub fn consume(&mut self, r: u8) {
+        let count = &mut self.count[r as usize & 31];
+        if *count != u8::MAX && *count > 0 {
+            *count -= 1;
+            self.none |= u32::from(*count == 0) << (r & 31);
+        }
+    }
+
+    /// The value of `r` is read once more.
+    #[inline]
+    fn add(&mut self, r: u8) {
+        let count = &mut self.count[r as usize & 31];
+        *count = count.saturating_add(1);
+        self.none &= !(1 << (r & 31));
+    }
+}
+
+/// [`Value`] of every step (into `out`), and [`Uses`] at the start of the block, by one backward
+/// pass.
+pub(crate) fn values(steps: &[Step], out: &mut Vec<Value>) -> Uses {
+    let mut state = Uses::END;
+    let mut killed = 0u32;
     out.clear();
     out.resize(steps.len(), Value::default());
     for (i, (step, value)) in steps.iter().zip(out).enumerate().rev() {
         if step.has_side_exit() {
-            for s in &mut state {
-                // Exits before the last use do not count: `uses` is not 0 then.
-                if s.uses == 0 {
-                    s.exit_after_last_use = true;
-                }
-            }
+            // Exits before the last use do not count.
+            state.exit |= state.none;
         }
         let Some(inst) = step.inst else { continue };
         if let Some(rd) = inst.writes() {
-            *value = state[rd as usize];
-            state[rd as usize] = Value {
-                uses: 0,
-                killed: true,
-                exit_after_last_use: false,
+            let bit = 1 << (rd & 31);
+            *value = Value {
+                uses: state.count[rd as usize & 31],
+                killed: killed & bit != 0,
+                exit_after_last_use: state.exit & bit != 0,
             };
-            if i > 0 && steps[i - 1].follow == Follow::Skip {
-                // Where the step is skipped, rd keeps its value.
-                state[rd as usize].uses = 1;
-            }
+            killed |= bit;
+            // Where the step is skipped, rd keeps its value.
+            let skipped = i > 0 && steps[i - 1].follow == Follow::Skip;
+            state.set(rd, u8::from(skipped), false);
         }
-        let (a, b) = inst.sources();
-        for r in [a, b].into_iter().flatten() {
-            let s = &mut state[r as usize & 31];
-            s.uses = s.uses.saturating_add(1);
+        for r in inst.reads() {
+            state.add(r);
         }
     }
     state

@@ -7,7 +7,7 @@
 
 use crate::asm::{Gpr, Size};
 use crate::block::{Follow, Step};
-use crate::emit::{Emitter, Mode, homes_read};
+use crate::emit::{Emitter, Mode, bits, homes_read};
 use crate::local::Next;
 use crate::place::{Placement, available, slot};
 use hartlog_isa::Inst;
@@ -31,6 +31,8 @@ pub(crate) struct Loans {
     host: [Option<Gpr>; 32],
     /// Guest register that borrows a host register; 0: none.
     guest: [u8; 16],
+    /// Guest registers that borrow one.
+    borrowers: u32,
     /// Guest register that a host register belongs to; 0: none.
     owner: [u8; 16],
     /// Borrowers whose slot is out of date.
@@ -135,17 +137,23 @@ impl Loans {
 
     /// `r` has its value in `host` and not in its slot.
     pub fn lend(&mut self, r: u8, host: Gpr) {
+        self.assign(r, host);
+        self.stale |= bit(r);
+    }
+
+    /// `r` has its value in `host`.
+    fn assign(&mut self, r: u8, host: Gpr) {
         self.host[r as usize & 31] = Some(host);
         self.guest[host as usize] = r;
-        self.stale |= bit(r);
+        self.borrowers |= bit(r);
     }
 
     /// The value of `r` was moved to `host`.
     pub fn relocate(&mut self, r: u8, host: Gpr) {
-        if let Some(old) = self.host[r as usize & 31].replace(host) {
+        if let Some(old) = self.host[r as usize & 31] {
             self.guest[old as usize] = 0;
         }
-        self.guest[host as usize] = r;
+        self.assign(r, host);
     }
 
     /// `r` borrows nothing any more.
@@ -157,6 +165,7 @@ impl Loans {
     pub fn end_all(&mut self) {
         self.host = [None; 32];
         self.guest = [0; 16];
+        self.borrowers = 0;
         self.stale = 0;
     }
 
@@ -171,6 +180,7 @@ impl Loans {
         if let Some(host) = self.host[r as usize & 31].take() {
             self.guest[host as usize] = 0;
         }
+        self.borrowers &= !bit(r);
         self.stale &= !bit(r);
     }
 }
@@ -194,8 +204,7 @@ fn dead(steps: &[Step], out: &mut Vec<Dead>) {
         if let Some(rd) = inst.writes() {
             now[rd as usize] = if skipped { 0 } else { i as u16 };
         }
-        let (a, b) = inst.sources();
-        for r in [a, b].into_iter().flatten() {
+        for r in inst.reads() {
             now[r as usize & 31] = 0;
         }
     }
@@ -319,8 +328,7 @@ impl Emitter<'_> {
         if let Some(host) = host {
             self.end_loan(host);
             self.asm.mov(Size::Q, host, slot(r));
-            self.loans.host[r as usize & 31] = Some(host);
-            self.loans.guest[host as usize] = r;
+            self.loans.assign(r, host);
         }
     }
 
@@ -336,8 +344,7 @@ impl Emitter<'_> {
             self.end_loan(host);
             // So has the owner, of which a stale upper half must not be extended any more.
             self.facts_unknown(self.loans.owner[host as usize]);
-            self.loans.host[rd as usize & 31] = Some(host);
-            self.loans.guest[host as usize] = rd;
+            self.loans.assign(rd, host);
         }
         self.loans.stale |= bit(rd);
         self.loans.pending = None;
@@ -444,14 +451,14 @@ impl Emitter<'_> {
         while self.loans.stale != 0 {
             self.save(self.loans.stale.trailing_zeros() as u8);
         }
-        for r in 1..32 {
-            self.loans.forget(r);
+        if self.loans.borrowers != 0 {
+            self.loans.end_all();
         }
     }
 
     /// The loans that a side exit has to know.
     pub(crate) fn loans_at_exit(&self) -> Vec<Loan> {
-        (1..32u8)
+        bits(self.loans.borrowers)
             .filter_map(|guest| {
                 let host = self.loans.host(guest)?;
                 let wanted = self.loans.stale & bit(guest) != 0 && !self.is_dead(guest);
@@ -468,8 +475,7 @@ impl Emitter<'_> {
     pub(crate) fn take_up(&mut self, loans: &[Loan]) {
         self.loans.cold = true;
         for loan in loans {
-            self.loans.host[loan.guest as usize & 31] = Some(loan.host);
-            self.loans.guest[loan.host as usize] = loan.guest;
+            self.loans.assign(loan.guest, loan.host);
             if loan.stale {
                 self.loans.stale |= bit(loan.guest);
             }

@@ -16,7 +16,7 @@
 //! Loads and stores are never moved, so the log is in program order and faults are exact.
 
 use crate::asm::{Alu, Asm, Cond, Gpr, Label, Mem, Rm, Size};
-use crate::block::{Follow, Step, Value, is_pure, values};
+use crate::block::{Follow, Step, Uses, Value, is_pure, values};
 use crate::borrow::{Loan, Loans};
 use crate::local;
 use crate::place::{A, BUDGET, Placement, slot};
@@ -252,9 +252,8 @@ pub struct Emitter<'a> {
     pub(crate) steps: u32,
     pub(crate) pc: u64,
     values: Vec<Value>,
-    /// Uses of the current value of each register that are still to come, and whether an exit
-    /// follows the last one.
-    remaining: [(u8, bool); 32],
+    /// Uses of the current value of each register that are still to come.
+    remaining: Uses,
     /// Host offset at which the carry flag is still that of an addition, its sum and an addend.
     pub(crate) carry: Option<(u32, u8, u8)>,
     /// How the step before the current one goes on.
@@ -263,12 +262,21 @@ pub struct Emitter<'a> {
     pub(crate) next: Option<Inst>,
     /// The register whose result a template is to leave in rax instead of its home.
     pub(crate) redirect: Option<u8>,
-    /// Steps (by index) that were emitted together with an earlier one.
-    skipped: Vec<u32>,
+    /// Per step: was it emitted together with an earlier one?
+    skipped: Vec<bool>,
 }
 
 fn bit(r: u8) -> u32 {
     1 << (r & 31)
+}
+
+/// The registers in a mask, ascending.
+pub(crate) fn bits(mut mask: u32) -> impl Iterator<Item = u8> {
+    std::iter::from_fn(move || {
+        let r = mask.trailing_zeros() as u8;
+        mask &= mask.wrapping_sub(1);
+        (r < 32).then_some(r)
+    })
 }
 
 impl<'a> Emitter<'a> {
@@ -304,7 +312,7 @@ impl<'a> Emitter<'a> {
             steps: 0,
             pc: 0,
             values: Vec::new(),
-            remaining: [(0, true); 32],
+            remaining: Uses::END,
             carry: None,
             previous: Follow::Fall,
             next: None,
@@ -322,7 +330,7 @@ impl<'a> Emitter<'a> {
         let block = self.asm.pos();
         self.enter_region(self.region_of(first.pc).unwrap_or(0));
         let fallthrough = fallthrough.filter(|pc| self.region_of(*pc) == Some(self.region));
-        let initial = values(steps, &mut self.values);
+        self.remaining = values(steps, &mut self.values);
         let local = !self.config.checked && local::pays(steps, &self.place);
         let lenders = if local { &[] } else { steps };
         self.loans.start(lenders, &self.place);
@@ -336,8 +344,8 @@ impl<'a> Emitter<'a> {
         self.sext = 0;
         self.dirty = 0;
         self.carry = None;
-        self.remaining = initial.map(|v| (v.uses, v.exit_after_last_use));
         self.skipped.clear();
+        self.skipped.resize(steps.len(), false);
         self.mark(first.pc);
         self.asm
             .alu_imm(Alu::Sub, Size::Q, BUDGET, self.steps as i32);
@@ -367,8 +375,7 @@ impl<'a> Emitter<'a> {
             let last = i + 1 == steps.len();
             self.next = steps.get(i + 1).and_then(|s| s.inst);
             if let Some(inst) = step.inst {
-                let (a, b) = inst.sources();
-                self.loans.protect([a, b].into_iter().flatten());
+                self.loans.protect(inst.reads());
             }
             if let Some(inst) = step.inst.filter(|_| self.recording()) {
                 self.row_sources(&inst);
@@ -594,7 +601,8 @@ impl<'a> Emitter<'a> {
         }
         let value = self.values[self.index as usize];
         if let Some(rd) = inst.writes() {
-            self.remaining[rd as usize] = (value.uses, value.exit_after_last_use);
+            self.remaining
+                .set(rd, value.uses, value.exit_after_last_use);
         }
     }
 
@@ -612,18 +620,23 @@ impl<'a> Emitter<'a> {
 
     /// Whether the current step was emitted with an earlier one.
     pub(crate) fn is_skipped(&self) -> bool {
-        self.skipped.contains(&self.index)
+        self.skipped
+            .get(self.index as usize)
+            .is_some_and(|skipped| *skipped)
     }
 
     /// The step `distance` after this one is emitted with it.
     pub(crate) fn skip(&mut self, distance: usize) {
-        self.skipped.push(self.index + distance as u32);
+        if let Some(skipped) = self.skipped.get_mut(self.index as usize + distance) {
+            *skipped = true;
+        }
     }
 
     /// What becomes of the value that the step `distance` after this one defines for `rd`.
     pub(crate) fn defined_early(&mut self, rd: u8, distance: usize) {
         let value = self.values[self.index as usize + distance];
-        self.remaining[rd as usize & 31] = (value.uses, value.exit_after_last_use);
+        self.remaining
+            .set(rd, value.uses, value.exit_after_last_use);
         self.loans.written_early(rd, self.index, distance);
     }
 
@@ -644,8 +657,7 @@ impl<'a> Emitter<'a> {
         }
         let mut inst = self.rewrite(original);
         if self.flush_hits(rd, &inst) {
-            let (a, b) = original.sources();
-            for r in [a, b].into_iter().flatten() {
+            for r in original.reads() {
                 self.settle(r);
             }
             inst = self.rewrite(original);
@@ -674,16 +686,21 @@ impl<'a> Emitter<'a> {
 
     /// The instruction's constant result, if every source is a known constant.
     pub(crate) fn evaluate(&self, inst: &Inst) -> Option<i64> {
+        let mut values = [0; 2];
+        for (r, value) in inst.reads().into_iter().zip(&mut values) {
+            match self.lazy[r as usize & 31] {
+                _ if r == 0 => {}
+                Some(Lazy::Const(c)) => *value = c as u64,
+                _ => return None,
+            }
+        }
         let mut hart = Hart {
             x: [0; 32],
             pc: self.pc,
             reservation: NO_RESERVATION,
         };
-        for r in homes_read(inst) {
-            match self.lazy[r as usize] {
-                Some(Lazy::Const(c)) => hart.x[r as usize] = c as u64,
-                _ => return None,
-            }
+        for (r, value) in inst.reads().into_iter().zip(values) {
+            hart.x[r as usize & 31] = value;
         }
         execute(&mut hart, inst, &mut NoMemory).ok()?;
         Some(hart.x[inst.rd as usize & 31] as i64)
@@ -716,6 +733,9 @@ impl<'a> Emitter<'a> {
 
     /// Forgets a deferred value without computing it.
     fn drop_lazy(&mut self, r: u8) {
+        if self.lazy_mask & bit(r) == 0 {
+            return;
+        }
         if let Some(Lazy::Inst(inst)) = self.lazy[r as usize].take() {
             for s in homes_read(&inst) {
                 self.readers[s as usize] &= !bit(r);
@@ -825,12 +845,12 @@ impl<'a> Emitter<'a> {
 
     /// Reads of the current value of `r` still to come in this block.
     pub(crate) fn remaining_uses(&self, r: u8) -> u8 {
-        self.remaining[r as usize & 31].0
+        self.remaining.count[r as usize & 31]
     }
 
     /// Whether nobody needs the current value of `r` any more.
     pub(crate) fn is_dead(&self, r: u8) -> bool {
-        self.remaining[r as usize & 31] == (0, false)
+        self.remaining.dead() & bit(r) != 0
     }
 
     /// Whether the deferred instruction of `r` reads the home of `r`.
@@ -846,15 +866,10 @@ impl<'a> Emitter<'a> {
     /// The reads of the guest's instruction have happened: deferred values that nobody needs any
     /// more are dropped.
     pub(crate) fn consume(&mut self, original: &Inst) {
-        let (a, b) = original.sources();
-        for r in [a, b].into_iter().flatten() {
-            let r = r & 31;
-            let (uses, exit) = &mut self.remaining[r as usize];
-            if *uses != u8::MAX && *uses > 0 {
-                *uses -= 1;
-            }
-            if *uses == 0 && !*exit {
-                self.drop_lazy(r);
+        for r in original.reads() {
+            self.remaining.consume(r);
+            if self.is_dead(r) {
+                self.drop_lazy(r & 31);
             }
         }
     }
@@ -1136,8 +1151,8 @@ impl<'a> Emitter<'a> {
     /// A conditional side exit to `target`.
     pub(crate) fn side_exit(&mut self, cond: Cond, target: u64) {
         let refund = self.steps - self.index - 1;
-        let lazies: Vec<(u8, Lazy)> = (1..32)
-            .filter_map(|r| self.lazy[r as usize].map(|l| (r, l)))
+        let lazies: Vec<(u8, Lazy)> = bits(self.lazy_mask)
+            .filter_map(|r| self.lazy[r as usize & 31].map(|l| (r, l)))
             .collect();
         let loans = self.loans_at_exit();
         let in_place = lazies.is_empty()
@@ -1231,8 +1246,7 @@ impl<'a> Emitter<'a> {
 
 /// Registers whose homes an instruction reads: its sources other than x0.
 pub(crate) fn homes_read(inst: &Inst) -> impl Iterator<Item = u8> + use<> {
-    let (a, b) = inst.sources();
-    [a, b].into_iter().flatten().filter(|r| *r != 0)
+    inst.reads().into_iter().filter(|r| *r != 0)
 }
 
 /// Pure instructions are evaluated without memory.

@@ -35,12 +35,10 @@ pub(crate) fn pays(steps: &[Step], place: &Placement) -> bool {
             Effect::ReadWrite(_) | Effect::Reserve(_) | Effect::CondStore(_) => return false,
             Effect::None | Effect::Read(_) | Effect::Write(_) => {}
         }
-        let (a, b) = inst.sources();
-        uses += [a, b, inst.writes()]
-            .into_iter()
-            .flatten()
-            .filter(|r| *r != 0 && place.home(*r).is_none())
-            .count();
+        let [a, b] = inst.reads();
+        for r in [a, b, inst.rd] {
+            uses += usize::from(r != 0 && place.home(r).is_none());
+        }
     }
     uses >= FEWEST
 }
@@ -59,8 +57,7 @@ pub(crate) fn next_reads(steps: &[Step], out: &mut Vec<Next>) {
             let skipped = i > 0 && steps[i - 1].follow == Follow::Skip;
             now[rd as usize & 31] = if skipped { i as u16 } else { NEVER };
         }
-        let (a, b) = inst.sources();
-        for r in [a, b].into_iter().flatten() {
+        for r in inst.reads() {
             now[r as usize & 31] = i as u16;
         }
     }

@@ -78,6 +78,15 @@ impl Inst {
         }
     }
 
+    /// The registers that the instruction reads, with x0 where there is none: [`Inst::sources`]
+    /// where x0 does not matter, without a look at the format.
+    #[inline]
+    pub fn reads(&self) -> [u8; 2] {
+        // Fields that a format does not name are zero; only CSR immediates are no register.
+        let immediate = matches!(self.op, Op::Csrrwi | Op::Csrrsi | Op::Csrrci);
+        [if immediate { 0 } else { self.rs1 }, self.rs2]
+    }
+
     /// Where control goes.
     #[inline]
     pub fn flow(&self) -> Flow {

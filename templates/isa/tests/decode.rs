@@ -201,6 +201,17 @@ fn hints_and_reserved_fence_fields_are_legal() {
 }
 
 #[test]
+fn reads_are_sources_without_a_look_at_the_format() {
+    for op in Op::ALL {
+        for (rd, rs1, rs2) in [(1, 2, 3), (31, 30, 29), (0, 0, 5), (4, 6, 0), (7, 7, 7)] {
+            let inst = Inst::new(*op, rd, rs1, rs2, 4);
+            let (a, b) = inst.sources();
+            assert_eq!(inst.reads(), [a.unwrap_or(0), b.unwrap_or(0)], "{inst:?}");
+        }
+    }
+}
+
+#[test]
 fn register_use_follows_the_format() {
     let used = |raw: u32| {
         let inst = decode(raw).unwrap();
