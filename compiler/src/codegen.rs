@@ -222,15 +222,21 @@ fn definition(emitter: &mut Emitter<'_>, name: &str, blocks: &[Block]) -> Defini
         emitter.block(block, next);
     }
     let code = emitter.finish();
-    let marks = emitter.marks.as_mut().map(std::mem::take);
     Definition {
         name: name.to_owned(),
         code,
-        jumps: std::mem::take(&mut emitter.jumps),
-        sites: std::mem::take(&mut emitter.sites),
-        blocks: std::mem::take(&mut emitter.blocks),
-        marks: marks.unwrap_or_default(),
+        jumps: taken(&mut emitter.jumps),
+        sites: taken(&mut emitter.sites),
+        blocks: taken(&mut emitter.blocks),
+        marks: emitter.marks.as_mut().map(taken).unwrap_or_default(),
     }
+}
+
+/// What a vector holds, in no more memory than that takes; the vector keeps its own.
+fn taken<T: Clone>(from: &mut Vec<T>) -> Vec<T> {
+    let exact = from.as_slice().to_vec();
+    from.clear();
+    exact
 }
 
 /// Cuts the functions into a share of about the same work for each thread.

@@ -96,6 +96,8 @@ fn run(arguments: &Arguments) -> Result<(), Error> {
             source,
         })?;
     }
+    // The process ends here: giving the memory back piece by piece only takes time.
+    std::mem::forget((elf, translation));
     Ok(())
 }
 

@@ -152,13 +152,15 @@ fn no_entry(table: &Table) -> i32 {
 }
 
 fn state_block(w: &mut Writer, parts: &Parts, functions: &[Id], code: &Code) -> Result<(), Error> {
-    let mut data = vec![0u8; TABLE_OFFSET as usize];
-    data.reserve(code.table.bytes() as usize);
+    let mut data = Vec::with_capacity((TABLE_OFFSET + code.table.bytes()) as usize);
+    data.resize(TABLE_OFFSET as usize, 0u8);
     let blank = no_entry(&code.table).to_le_bytes();
     for _ in 0..code.table.len() {
         data.extend_from_slice(&blank);
     }
     w.define(parts.state, data)?;
+    let entries = code.definitions.iter().map(|d| d.blocks.len()).sum();
+    w.relocations.reserve(parts.state, entries);
     for (id, d) in functions.iter().zip(&code.definitions) {
         for block in &d.blocks {
             if !code.table.range.contains(&block.pc) {
@@ -210,8 +212,9 @@ fn ranges(
     functions: &[Id],
     code: &Code,
 ) -> Result<(u64, u64), Error> {
-    let mut ranges = Vec::new();
-    let mut sites = Vec::new();
+    let count: usize = code.definitions.iter().map(|d| d.sites.len()).sum();
+    let mut ranges = Vec::with_capacity(code.definitions.len() * size_of::<contract::CodeRange>());
+    let mut sites = Vec::with_capacity(count * size_of::<contract::Site>());
     let mut count = 0u32;
     for (id, d) in functions.iter().zip(&code.definitions) {
         let at = ranges.len() as u64 + offset_of!(contract::CodeRange, start) as u64;

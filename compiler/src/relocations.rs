@@ -58,6 +58,11 @@ impl Relocations {
         Id(self.definitions.len() as u32 - 1)
     }
 
+    /// Makes room for references of a definition.
+    pub fn reserve(&mut self, from: Id, count: usize) {
+        self.definitions[from.0 as usize].relocations.reserve(count);
+    }
+
     /// Name of a definition.
     pub fn name(&self, id: Id) -> &str {
         &self.definitions[id.0 as usize].name

@@ -363,13 +363,15 @@ impl Asm {
 
     /// Takes the finished code; every label that is jumped to must be bound.
     pub fn finish(&mut self) -> Vec<u8> {
-        let mut code = std::mem::take(&mut self.code);
         for (end, label) in self.fixups.drain(..) {
             let target = self.labels[label.0 as usize];
             debug_assert_ne!(target, UNBOUND, "label is not bound");
-            patch_rel32(&mut code, end, target);
+            patch_rel32(&mut self.code, end, target);
         }
         self.labels.clear();
+        // The buffer stays for the next definition.
+        let code = self.code.as_slice().to_vec();
+        self.code.clear();
         code
     }
 
