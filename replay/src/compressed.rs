@@ -52,6 +52,8 @@ pub(crate) enum Failed {
     Input(io::Error),
     /// The temporary file could not be written.
     Temporary(io::Error),
+    /// What it decompresses to does not start as a trace.
+    NoTrace,
 }
 
 /// Bytes of a file that say that it is compressed.
@@ -127,12 +129,13 @@ pub(crate) fn decompress(input: impl Read) -> Result<Decompressed, Failed> {
                 }
             };
             let bytes = &buffer[..n];
-            file.write_all(bytes).map_err(Failed::Temporary)?;
-            let first = len == 0;
-            len += n as u64;
-            if first && !bytes.starts_with(&FILE_MAGIC[..n.min(FILE_MAGIC.len())]) {
-                break 'frames;
+            // Frames may be as small as a byte.
+            let magic = FILE_MAGIC.get(len as usize..).unwrap_or_default();
+            if !bytes.starts_with(&magic[..n.min(magic.len())]) {
+                return Err(Failed::NoTrace);
             }
+            file.write_all(bytes).map_err(Failed::Temporary)?;
+            len += n as u64;
         }
         (frame, whole) = (frame + 1, len);
     }

@@ -103,6 +103,11 @@ impl Trace {
         let mut result = result.map_err(|error| match error {
             compressed::Failed::Input(source) => io(source),
             compressed::Failed::Temporary(source) => temporary(source),
+            compressed::Failed::NoTrace => ParseError::Magic {
+                offset: 0,
+                what: "trace",
+            }
+            .into(),
         })?;
         let start = result.file.rewind();
         let bytes = start.and_then(|()| FileBytes::of(&mut result.file, Vec::new()));

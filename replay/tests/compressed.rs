@@ -174,8 +174,15 @@ fn what_is_no_trace_is_not_decompressed_to_its_end() {
     let folder = Folder::new();
     // 64 GiB in a megabyte or two: were they stored, this would take its time.
     let zeros = zstd_of(&vec![0; 64 << 20]);
-    let found = folder.open(&zeros.repeat(1024));
+    let bomb = zeros.repeat(1024);
+    let found = folder.open(&bomb);
     assert!(matches!(found, Err(TraceError::Parse(_))));
+    // A first frame that could be the start of one.
+    let (bytes, _) = sample();
+    for len in [1, 6] {
+        let found = folder.open(&[zstd_of(&bytes[..len]), bomb.clone()].concat());
+        assert!(matches!(found, Err(TraceError::Parse(_))));
+    }
 }
 
 fn replay(args: &[&str], stdin: Stdio) -> Output {

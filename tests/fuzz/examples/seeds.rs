@@ -11,6 +11,7 @@ fn main() {
     let seeds = match target.as_str() {
         "elf" => fuzz::seeds::elf(),
         "trace" => fuzz::seeds::trace(),
+        "compressed" => fuzz::seeds::compressed(),
         "ring" => fuzz::seeds::ring(),
         "config" => fuzz::seeds::config(),
         _ => panic!("there is no target {target}"),

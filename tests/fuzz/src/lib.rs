@@ -3,6 +3,7 @@
 //!
 //! * [`elf()`]: an ELF is loaded, translated, interpreted, and its code run beside the interpreter;
 //! * [`trace()`]: a trace is opened and checked; what is accepted is what a run writes;
+//! * [`compressed()`]: the same for files that are put together from frames and damage;
 //! * [`ring()`]: a ring of a live run is opened, and chunks are taken from it;
 //! * [`config()`]: variables of the environment and command lines are read.
 //!
@@ -10,6 +11,7 @@
 //! that inputs take. `tests/fuzz/tests/mutants.rs` runs them on mutants of the [`seeds`].
 
 pub mod alter;
+mod compressed;
 mod config;
 mod elf;
 pub mod mutate;
@@ -17,6 +19,7 @@ mod ring;
 pub mod seeds;
 mod trace;
 
+pub use compressed::{compressed, part};
 pub use config::config;
 pub use elf::elf;
 pub use ring::ring;

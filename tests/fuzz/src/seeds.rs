@@ -1,5 +1,6 @@
 //! Inputs to start from: what is right, and small.
 
+use crate::compressed::part;
 use crate::ring::choice;
 use hartlog_elf::Elf;
 use hartlog_format::ring::{Description, MAGIC, VERSION, slot_checksum};
@@ -140,6 +141,83 @@ fn traces() -> (Program, Vec<Vec<u8>>) {
     });
     let traces = traces.collect();
     (program, traces)
+}
+
+/// The program, and its traces as records: the header, the chunks, the footer.
+///
+/// # Panics
+/// Never: they are always the same.
+pub fn records() -> (Program, Vec<Vec<Vec<u8>>>) {
+    let fine = "it is a trace";
+    let (program, traces) = traces();
+    let records = traces.into_iter().map(|bytes| {
+        let trace = Trace::from_bytes(bytes.clone()).expect(fine);
+        let chunks = (0..trace.len()).map(|i| trace.chunk(i).expect(fine));
+        let mut starts: Vec<u64> = chunks.map(|chunk| chunk.offset).collect();
+        starts.push(trace.footer().expect(fine).expect(fine).offset);
+        starts.insert(0, 0);
+        starts.push(bytes.len() as u64);
+        let records = starts.windows(2);
+        records
+            .map(|w| bytes[w[0] as usize..w[1] as usize].to_vec())
+            .collect()
+    });
+    let records = records.collect();
+    (program, records)
+}
+
+/// Inputs for [`crate::compressed()`].
+pub fn compressed() -> Vec<Vec<u8>> {
+    let (_, traces) = records();
+    let part = |kind: u8, low: u8, high: u8| vec![kind, low, high];
+    let with = |kind: u8, high: u8, bytes: &[u8]| {
+        let bytes = &bytes[..bytes.len().min(255)];
+        [&[kind, bytes.len() as u8, high], bytes].concat()
+    };
+    let mut all = Vec::new();
+    for (trace, records) in (0u8..).zip(&traces) {
+        let frames: Vec<Vec<u8>> = (0..records.len() as u8)
+            .map(|record| part(part::RECORD, record, trace))
+            .collect();
+        let bytes = records.concat();
+        let whole = frames.concat();
+        let flip = part(part::FLIP, 100, 0);
+        all.extend([
+            whole.clone(),
+            part(part::TRACE, 0, trace),
+            part(part::TRACE, 0, trace | 0x80),
+            bytes
+                .chunks(255)
+                .flat_map(|b| with(part::FRAME, 1, b))
+                .collect(),
+            bytes
+                .chunks(99)
+                .flat_map(|b| with(part::SIZED, 3, b))
+                .collect(),
+            bytes
+                .chunks(99)
+                .flat_map(|b| with(part::WINDOW, 64, b))
+                .collect(),
+            bytes
+                .chunks(99)
+                .flat_map(|b| with(part::LIE, 0, b))
+                .collect(),
+            [with(part::NOTE, 0, b"a note"), whole.clone()].concat(),
+            [&whole[..], &with(part::LONG_NOTE, 0, b"more")].concat(),
+            [&whole[..], &part(part::CUT, 40, 0)].concat(),
+            [&whole[..], &part(part::CUT, 0, 1)].concat(),
+            [&whole[..], &flip].concat(),
+            [&whole[..], &part(part::BOMB, 20, 0)].concat(),
+            [&frames[0][..], &frames[1], &part(part::BOMB, 127, trace)].concat(),
+            [with(part::FRAME, 0, &bytes[..1]), part(part::BOMB, 9, 0)].concat(),
+        ]);
+    }
+    // The largest window that is taken, and larger ones.
+    all.extend([0x88, 0x89, 0xa0, 0xff].map(|w| with(part::WINDOW, w, b"HARTLOG")));
+    all.into_iter()
+        .enumerate()
+        .map(|(i, parts)| [vec![[0, 2, 0x14][i % 3]], parts].concat())
+        .collect()
 }
 
 /// Inputs for [`crate::trace()`].

@@ -43,6 +43,14 @@ pub fn trace(data: &[u8]) -> Verdict {
     let Ok(trace) = Trace::from_bytes(bytes.clone()) else {
         return Verdict::Rejected;
     };
+    judge(program, &trace, &bytes, *choice)
+}
+
+/// Checks an opened trace in one of several ways. `bytes` is what is in it, without compression.
+///
+/// # Panics
+/// If it is accepted, and no run of the program writes it.
+pub(crate) fn judge(program: &Program, trace: &Trace, bytes: &[u8], choice: u8) -> Verdict {
     let mut events = 0;
     for index in 0..trace.len() {
         if let Ok(chunk) = trace.chunk(index) {
@@ -57,14 +65,14 @@ pub fn trace(data: &[u8]) -> Verdict {
         ..Default::default()
     };
     let all = options.memory();
-    match check::check(&trace, program, &options, &mut |_| {}) {
+    match check::check(trace, program, &options, &mut |_| {}) {
         Err(error) => {
             let _ = error.to_string();
             Verdict::Rejected
         }
         Ok(_) if !trace.is_complete() || !all => Verdict::Incomplete,
         Ok(_) => {
-            let written = rerun(program, &trace);
+            let written = rerun(program, trace);
             assert!(written == bytes, "accepted, but no run writes it");
             Verdict::Run
         }

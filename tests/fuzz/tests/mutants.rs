@@ -40,6 +40,18 @@ fn trace_files() {
 }
 
 #[test]
+fn compressed_traces() {
+    let mut verdicts = [0u64; 3];
+    let seeds = seeds::compressed();
+    run(&seeds, 4_000, |input| {
+        verdicts[fuzz::compressed(input) as usize] += 1;
+    });
+    let [rejected, incomplete, runs] = verdicts;
+    println!("{rejected} rejected, {incomplete} incomplete, {runs} runs");
+    assert!(runs >= seeds.len() as u64 / 4 && rejected > runs && incomplete > 0);
+}
+
+#[test]
 fn altered_inputs_are_traces_of_other_runs() {
     let (program, mut bytes) = seeds::traced();
     let at = bytes
