@@ -181,6 +181,7 @@ impl Active {
 struct Signals {
     actions: Vec<(libc::c_int, libc::sigaction)>,
     stack: libc::stack_t,
+    mask: libc::sigset_t,
     _memory: Mapping,
 }
 
@@ -212,9 +213,19 @@ impl Signals {
             }
             actions.push((signal, old));
         }
+        // libFuzzer's clock: its handler would run on the stack of what it interrupts, and
+        // generated code has none.
+        // SAFETY: all-zero bytes are an empty `sigset_t`; the calls write to these two only.
+        let mask = unsafe {
+            let (mut clock, mut mask) = (std::mem::zeroed(), std::mem::zeroed());
+            libc::sigaddset(&mut clock, libc::SIGALRM);
+            libc::pthread_sigmask(libc::SIG_BLOCK, &clock, &mut mask);
+            mask
+        };
         Ok(Signals {
             actions,
             stack,
+            mask,
             _memory: memory,
         })
     }
@@ -231,6 +242,10 @@ impl Drop for Signals {
         // SAFETY: the stack is one that `sigaltstack` returned.
         unsafe {
             libc::sigaltstack(&self.stack, ptr::null_mut());
+        }
+        // SAFETY: the mask is what this thread had.
+        unsafe {
+            libc::pthread_sigmask(libc::SIG_SETMASK, &self.mask, ptr::null_mut());
         }
     }
 }

@@ -63,6 +63,62 @@ pub(super) struct Image<'c> {
     code: &'c Code,
     start: NonNull<u8>,
     len: usize,
+    interrupts: Interrupts,
+}
+
+/// Signals that this process handles. A handler runs on the stack of what it interrupts, and
+/// generated code has none: they wait until it comes back.
+struct Interrupts(Option<libc::sigset_t>);
+
+/// The signals of a thread before some were blocked; it has them again when this is dropped.
+struct Blocked(Option<libc::sigset_t>);
+
+impl Interrupts {
+    /// Those that have a handler now.
+    fn handled() -> Interrupts {
+        const CAUSED: [libc::c_int; 5] = [
+            libc::SIGSEGV,
+            libc::SIGBUS,
+            libc::SIGILL,
+            libc::SIGFPE,
+            libc::SIGTRAP,
+        ];
+        // SAFETY: all-zero bytes are an empty `sigset_t`.
+        let mut set: libc::sigset_t = unsafe { std::mem::zeroed() };
+        let mut any = false;
+        for signal in (1..=libc::SIGRTMAX()).filter(|s| !CAUSED.contains(s)) {
+            // SAFETY: all-zero bytes are a valid `sigaction`.
+            let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
+            // SAFETY: nothing is changed; `action` is written.
+            let known = unsafe { libc::sigaction(signal, ptr::null(), &mut action) } == 0;
+            if known && ![libc::SIG_DFL, libc::SIG_IGN].contains(&action.sa_sigaction) {
+                // SAFETY: the set is valid, and the signal is one.
+                any |= unsafe { libc::sigaddset(&mut set, signal) } == 0;
+            }
+        }
+        Interrupts(any.then_some(set))
+    }
+
+    /// Lets them wait in this thread.
+    fn block(&self) -> Blocked {
+        let Some(set) = &self.0 else {
+            return Blocked(None);
+        };
+        // SAFETY: all-zero bytes are an empty `sigset_t`.
+        let mut before: libc::sigset_t = unsafe { std::mem::zeroed() };
+        // SAFETY: both sets are valid. It cannot fail with this operation.
+        let done = unsafe { libc::pthread_sigmask(libc::SIG_BLOCK, set, &mut before) };
+        Blocked((done == 0).then_some(before))
+    }
+}
+
+impl Drop for Blocked {
+    fn drop(&mut self) {
+        if let Some(before) = &self.0 {
+            // SAFETY: the set is what this thread had.
+            unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, before, ptr::null_mut()) };
+        }
+    }
 }
 
 // SAFETY: the mapping belongs to this value alone.
@@ -87,7 +143,12 @@ impl<'c> Image<'c> {
         let start = map(ptr::null_mut(), len, libc::PROT_NONE, private, -1, 0)?;
         let start = NonNull::new(start).ok_or(io::ErrorKind::Unsupported)?;
         // From here on dropped in the case of an error.
-        let mut image = Image { code, start, len };
+        let mut image = Image {
+            code,
+            start,
+            len,
+            interrupts: Interrupts::handled(),
+        };
         image.protect(0, area::LEN, libc::PROT_READ | libc::PROT_WRITE)?;
         let fd = code.file.as_raw_fd();
         for segment in &shared.segments {
@@ -170,6 +231,7 @@ impl<'c> Image<'c> {
         let state: *mut HartState = state;
         let enter = self.place(area::LEN + self.code.shared.enter);
         let target = self.place(area::LEN + target as usize) as u64;
+        let blocked = self.interrupts.block();
         // SAFETY: the object was compiled by this project's compiler for this contract (magic,
         // version and flags were checked): its entry follows the C calling convention. Its code
         // accesses the state block, the jump table, at most 8 bytes of the log and one row and two
@@ -179,6 +241,7 @@ impl<'c> Image<'c> {
             let enter: extern "C" fn(*mut HartState, u64) = std::mem::transmute(enter);
             enter(state, target);
         }
+        drop(blocked);
         let state = self.state();
         state.log = state.log.wrapping_sub(log.as_ptr() as u64);
         state.ops = state.ops.wrapping_sub(ops_start) / size_of::<MemoryOp>() as u64;
