@@ -78,6 +78,7 @@ impl Text {
 /// [`Error::Compressed`], [`Error::FloatingPoint`].
 pub fn decode_text(elf: &Elf) -> Result<(Text, u64), Error> {
     let mut text = Text::default();
+    let mut known = Known::new();
     let mut illegal = 0;
     let sections: Vec<Range<u64>> = if elf.text.is_empty() {
         elf.code().map(|c| c.vaddr..c.end()).collect()
@@ -106,7 +107,7 @@ pub fn decode_text(elf: &Elf) -> Result<(Text, u64), Error> {
             while symbols.next_if(|s| s.addr <= pc).is_some() {}
             let offset = (pc - start) as usize;
             let limit = symbols.peek().map_or(u64::MAX, |s| s.addr);
-            let inst = instruction(elf, pc, &bytes[offset..])?;
+            let inst = instruction(elf, pc, &bytes[offset..], &mut known)?;
             // An instruction that would run over a symbol is data in front of it.
             let inst = inst.filter(|i| pc + u64::from(i.len) <= limit || limit & 1 != 0);
             illegal += u64::from(inst.is_none());
@@ -123,7 +124,37 @@ pub fn decode_text(elf: &Elf) -> Result<(Text, u64), Error> {
     Ok((text, illegal))
 }
 
-fn instruction(elf: &Elf, pc: u64, bytes: &[u8]) -> Result<Option<Inst>, Error> {
+/// Instructions decoded before, by their bits: programs repeat themselves, and a format that cannot
+/// be foreseen costs more than a comparison that mostly holds.
+struct Known(Box<[Option<(u32, Inst)>]>);
+
+impl Known {
+    const BITS: u32 = 12;
+
+    fn new() -> Known {
+        Known(vec![None; 1 << Known::BITS].into())
+    }
+
+    #[inline]
+    fn decode(&mut self, raw: u32) -> Result<Inst, DecodeError> {
+        let slot = &mut self.0[(raw.wrapping_mul(0x9e37_79b1) >> (32 - Known::BITS)) as usize];
+        match slot {
+            Some((known, inst)) if *known == raw => Ok(*inst),
+            _ => {
+                let inst = hartlog_isa::decode(raw)?;
+                *slot = Some((raw, inst));
+                Ok(inst)
+            }
+        }
+    }
+}
+
+fn instruction(
+    elf: &Elf,
+    pc: u64,
+    bytes: &[u8],
+    decoded: &mut Known,
+) -> Result<Option<Inst>, Error> {
     let low = u16::from_le_bytes([bytes[0], bytes[1]]);
     let raw = match bytes.get(2..4) {
         Some(high) => u32::from(low) | u32::from(u16::from_le_bytes([high[0], high[1]])) << 16,
@@ -131,7 +162,7 @@ fn instruction(elf: &Elf, pc: u64, bytes: &[u8]) -> Result<Option<Inst>, Error> 
         None => u32::from(low),
     };
     let compressed = low & 3 != 3;
-    match hartlog_isa::decode(raw) {
+    match decoded.decode(if compressed { u32::from(low) } else { raw }) {
         Ok(_) if compressed && !elf.compressed() => Err(Error::Compressed {
             location: elf.locate(pc).to_string(),
             raw: low,

@@ -27,6 +27,9 @@ const SMALL_GAP: u64 = 64 << 10;
 /// Guest bytes that a jump table spans at most: what refers to its entries has 32 bits.
 const MAX_SPAN: u64 = 256 << 20;
 
+/// No block starts here.
+const NO_BLOCK: u32 = u32::MAX;
+
 /// A thread emits at least this many guest instructions (about 10 ms).
 const STEPS_PER_THREAD: usize = 50_000;
 
@@ -140,16 +143,21 @@ pub fn generate(elf: &Elf, text: &Text, blocks: &[Block], order: &[u8], options:
         table_base: table.range.start,
         table_bytes: table.range.end - table.range.start,
     };
-    let mut starts = vec![None; text.instructions.len()];
-    for (block, region) in blocks.iter().zip(&regions.of_block) {
+    // Per instruction the block that starts there.
+    let mut starts = vec![NO_BLOCK; text.instructions.len()];
+    for (block, number) in blocks.iter().zip(0..) {
         if let Some(i) = block.first().and_then(|s| text.at(s.pc)) {
-            starts[i] = Some(Target {
-                region: *region,
-                steps: block.len() as u16,
-            });
+            starts[i] = number;
         }
     }
-    let target_of = |pc: u64| text.at(pc).and_then(|i| starts[i]);
+    let block_at = |pc: u64| text.at(pc).map(|i| starts[i]).filter(|n| *n != NO_BLOCK);
+    let targets: Vec<Target> = (blocks.iter().zip(&regions.of_block))
+        .map(|(block, region)| Target {
+            region: *region,
+            steps: block.len() as u16,
+        })
+        .collect();
+    let target_of = |pc: u64| block_at(pc).map(|n| targets[n as usize]);
     let functions = functions(elf, blocks);
     let emit = |functions: &[(String, Range<usize>)]| -> Vec<Definition> {
         let mut emitter = Emitter::new(&config, &target_of, options.listing);
@@ -194,8 +202,9 @@ pub fn generate(elf: &Elf, text: &Text, blocks: &[Block], order: &[u8], options:
             let Some(pc) = jump.dest.block() else {
                 return true;
             };
-            match find(&index, pc) {
-                Some((other, i)) if other == d as u32 => {
+            // No block is empty, so they are numbered alike here.
+            match block_at(pc).map(|n| index[n as usize]) {
+                Some((_, other, i)) if other == d as u32 => {
                     patch_rel32(code, jump.end, blocks[i as usize].offset(jump.dest));
                     false
                 }

@@ -867,9 +867,11 @@ impl<'a> Emitter<'a> {
     /// more are dropped.
     pub(crate) fn consume(&mut self, original: &Inst) {
         for r in original.reads() {
-            self.remaining.consume(r);
-            if self.is_dead(r) {
-                self.drop_lazy(r & 31);
+            if r != 0 {
+                self.remaining.consume(r);
+                if self.is_dead(r) {
+                    self.drop_lazy(r & 31);
+                }
             }
         }
     }

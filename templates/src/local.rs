@@ -90,7 +90,9 @@ impl Emitter<'_> {
     pub(crate) fn find_local(&mut self, rd: u8, first: u16) -> Option<Gpr> {
         let available = available(self.config.mode != Mode::Fast, self.config.columns);
         let defining = self.loans.defining == Some(rd);
-        let home = self.outer().home(rd);
+        let outer = &self.config.regions[self.region() as usize];
+        let next = self.loans.next.get(self.index as usize);
+        let home = outer.home(rd);
         let own = self.loans.host(rd);
         let mut free = None;
         let mut victim = None;
@@ -115,7 +117,8 @@ impl Emitter<'_> {
             if read || guest == rd || self.has_readers(guest) || self.lazy(guest).is_some() {
                 continue;
             }
-            let distance = self.distance(guest);
+            let next = next.map_or(NEVER, |n| n[guest as usize & 31]);
+            let distance = self.distance(guest, next, outer);
             if distance > farthest {
                 farthest = distance;
                 victim = Some((guest, host));
@@ -129,17 +132,13 @@ impl Emitter<'_> {
         Some(host)
     }
 
-    /// How far away the next use of a borrower's value is; twice as far where giving up its
-    /// register costs no store.
-    fn distance(&self, guest: u8) -> u32 {
-        let next = self
-            .loans
-            .next
-            .get(self.index as usize)
-            .map_or(NEVER, |n| n[guest as usize & 31]);
+    /// How far away the next use of a borrower's value is, in step `next`; twice as far where
+    /// giving up its register costs no store.
+    #[inline]
+    fn distance(&self, guest: u8, next: u16, outer: &Placement) -> u32 {
         let end = self.steps as u16;
         let steps = u32::from(next.min(end)).saturating_sub(self.index);
-        if next >= end && self.outer().home(guest).is_none() {
+        if next >= end && outer.home(guest).is_none() {
             // It has to be stored anyway.
             return steps * 3;
         }
