@@ -37,6 +37,8 @@ fn abort_is_134() {
     let mut x = [0; 32];
     (x[17], x[10], x[11]) = (number::KILL, 7, 6);
     assert_eq!(exit_status(&x), None, "another process");
+    (x[17], x[10], x[11], x[12]) = (number::TGKILL, 7, 1, 6);
+    assert_eq!(exit_status(&x), None, "a thread of another process");
 }
 
 #[test]
