@@ -116,6 +116,7 @@ pub fn write(elf: &Elf, code: &mut Code, options: &Options) -> Result<Vec<u8>, E
                 Dest::Stub(Stub::Jump) => (parts.stubs, code.stubs.jump),
                 Dest::Stub(Stub::Ecall) => (parts.stubs, code.stubs.ecall),
                 Dest::Stub(Stub::Address) => (parts.stubs, code.stubs.address),
+                Dest::Stub(Stub::Mismatch) => (parts.stubs, code.stubs.mismatch),
                 dest => match code.place(dest) {
                     Some((other, offset)) => (functions[other], offset),
                     None => return Err(Error::Object(format!("no block for {dest:x?}"))),

@@ -11,7 +11,7 @@ use crate::fault::{Fault, classify};
 use crate::interp;
 use crate::memory::Memory;
 use crate::program::{Fetched, Program};
-use crate::shadow::Line;
+use crate::shadow::{LINE, Line};
 use hartlog_abi::{Abi, Errno, Host, Prot, SetupError};
 use hartlog_format::layout::PAGE;
 use hartlog_format::parse::{Event, Header};
@@ -42,17 +42,6 @@ pub enum AuditError {
     /// The trace is wrong.
     #[error("{0}")]
     Difference(Box<Difference>),
-}
-
-/// A line of memory that does not agree; the access is still to be found.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct LineError {
-    /// Guest address of the byte.
-    pub addr: u64,
-    /// What memory holds, if the access is allowed.
-    pub expected: Option<u8>,
-    /// Whether the access that is not allowed is a store.
-    pub write: bool,
 }
 
 /// [`Host`] that only fills memory.
@@ -206,7 +195,17 @@ impl<'p> Auditor<'p> {
         header: &Header<'_>,
         first: Option<&ChunkHeader>,
     ) -> Result<Auditor<'p>, AuditError> {
-        let mut memory = Memory::new().map_err(AuditError::Memory)?;
+        let memory = Memory::new().map_err(AuditError::Memory)?;
+        Auditor::over(memory, program, header, first)
+    }
+
+    /// [`Auditor::new`] over memory that nothing is mapped in.
+    pub(crate) fn over(
+        mut memory: Memory,
+        program: &'p Program,
+        header: &Header<'_>,
+        first: Option<&ChunkHeader>,
+    ) -> Result<Auditor<'p>, AuditError> {
         let args: Vec<Vec<u8>> = header.arguments().map(<[u8]>::to_vec).collect();
         let env: Vec<Vec<u8>> = header.environment().map(<[u8]>::to_vec).collect();
         let (abi, hart) =
@@ -231,66 +230,28 @@ impl<'p> Auditor<'p> {
         })
     }
 
-    /// Checks the accesses of a stretch and performs its writes.
-    ///
-    /// # Errors
-    /// A byte that does not agree, of the line accessed first.
-    pub fn accesses(&mut self, lines: &[Line]) -> Result<(), LineError> {
-        self.walk::<true>(lines)
-    }
-
-    /// Checks the accesses of a stretch and leaves memory as it is.
-    ///
-    /// # Errors
-    /// As [`Auditor::accesses`].
-    pub fn agree(&mut self, lines: &[Line]) -> Result<(), LineError> {
-        self.walk::<false>(lines)
-    }
-
-    fn walk<const WRITE: bool>(&mut self, lines: &[Line]) -> Result<(), LineError> {
+    /// Checks the accesses of a stretch and performs its writes: `last` of the lines is exchanged with
+    /// what memory held. Whether they agree; if not, memory is as it was, and so are the lines.
+    pub fn accesses(&mut self, lines: &mut [Line]) -> bool {
         let (mut page, mut prot) = (u64::MAX, Prot::None);
-        for line in lines {
+        for i in 0..lines.len() {
+            let line = &mut lines[i];
             if line.addr / PAGE != page {
                 page = line.addr / PAGE;
                 prot = self.memory.prot(line.addr);
             }
-            let forbidden = |mask: u64, write| LineError {
-                addr: line.addr + u64::from(mask.trailing_zeros()),
-                expected: None,
-                write,
-            };
-            if prot < Prot::Read && line.reads != 0 {
-                return Err(forbidden(line.reads, false));
-            }
-            if prot < Prot::ReadWrite && line.writes != 0 {
-                return Err(forbidden(line.writes, true));
-            }
+            let allowed = (prot >= Prot::Read || line.reads == 0)
+                && (prot >= Prot::ReadWrite || line.writes == 0);
             let bytes = self.memory.bytes_mut(line.addr, line.first.len() as u64);
-            for (word, now) in bytes.chunks_exact_mut(8).enumerate() {
-                let at = 8 * word;
-                let reads = expand((line.reads >> at) as u8);
-                let writes = expand((line.writes >> at) as u8);
-                if reads | writes == 0 {
-                    continue;
+            if !(allowed && agrees(line, bytes)) {
+                for line in lines[..i].iter_mut().rev() {
+                    exchange(line, self.memory.bytes_mut(line.addr, LINE));
                 }
-                let value = word_at(now, 0);
-                let differing = (value ^ word_at(&line.first, at)) & reads;
-                if differing != 0 {
-                    let byte = differing.trailing_zeros() / 8;
-                    return Err(LineError {
-                        addr: line.addr + at as u64 + u64::from(byte),
-                        expected: Some((value >> (8 * byte)) as u8),
-                        write: false,
-                    });
-                }
-                if !WRITE {
-                    continue;
-                }
-                let value = value & !writes | word_at(&line.last, at) & writes;
-                now.copy_from_slice(&value.to_le_bytes());
+                return false;
             }
+            exchange(line, bytes);
         }
-        Ok(())
+        true
     }
 
     /// Performs an environment call again and compares its event.
@@ -411,6 +372,36 @@ impl<'p> Auditor<'p> {
     /// The memory.
     pub fn memory(&self) -> &Memory {
         &self.memory
+    }
+
+    /// The memory, for what an engine does with it.
+    pub(crate) fn memory_mut(&mut self) -> &mut Memory {
+        &mut self.memory
+    }
+}
+
+/// Whether memory holds what was read first.
+fn agrees(line: &Line, bytes: &[u8]) -> bool {
+    let words = bytes.chunks_exact(8).enumerate();
+    words.fold(true, |same, (word, now)| {
+        let at = 8 * word;
+        let reads = expand((line.reads >> at) as u8);
+        same & ((word_at(now, 0) ^ word_at(&line.first, at)) & reads == 0)
+    })
+}
+
+/// Exchanges what memory holds and what was written last.
+fn exchange(line: &mut Line, bytes: &mut [u8]) {
+    if line.writes == 0 {
+        return;
+    }
+    let words = bytes.chunks_exact_mut(8).zip(line.last.chunks_exact_mut(8));
+    for (word, (now, last)) in words.enumerate() {
+        let writes = expand((line.writes >> (8 * word)) as u8);
+        let (a, b) = (word_at(now, 0), word_at(last, 0));
+        let differing = (a ^ b) & writes;
+        now.copy_from_slice(&(a ^ differing).to_le_bytes());
+        last.copy_from_slice(&(b ^ differing).to_le_bytes());
     }
 }
 

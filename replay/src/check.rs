@@ -1,10 +1,11 @@
 //! Checks a whole trace: re-executes its chunks in parallel, and follows memory in order.
 
-use crate::audit::{AuditError, Auditor, LineError, Stretch};
-use crate::chunk::{Call, Consumer, LogPort, Row, execute, replay};
+use crate::audit::{AuditError, Auditor, Stretch};
+use crate::chunk::{Call, LogPort, MemorySink, PortFault, execute};
 use crate::drive::{self, Order, verified};
 use crate::engine::{Engine, ReplayError};
 use crate::error::{Difference, DifferenceKind};
+use crate::memory::{AccessFault, Memory};
 use crate::program::{Code, Program};
 use crate::shadow::{Line, Shadow};
 use crate::trace::{Trace, TraceError};
@@ -12,9 +13,9 @@ use crate::witness::{self, Columns, MemoryOp};
 use crossbeam::channel::{self, Receiver, Sender};
 use hartlog_format::parse::{Chunk, Header};
 use hartlog_format::trace::{ChunkHeader, FooterHeader};
-use hartlog_isa::Hart;
+use hartlog_isa::{Hart, Width};
 use std::ops::Range;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 pub use crate::drive::Thread as Worker;
 
@@ -38,15 +39,30 @@ impl Options {
         !self.no_memory && self.chunks.is_none()
     }
 
+    fn threads(&self) -> usize {
+        let cores = || core_affinity::get_core_ids().map_or(1, |cores| cores.len());
+        let named = Some(self.cores.len()).filter(|n| *n > 0);
+        self.jobs.or(named).unwrap_or_else(cores)
+    }
+
     /// The columns that an engine for [`check_with`] must hand over.
     pub fn columns(&self) -> Columns {
-        if self.memory() {
-            Columns::MEMORY
-        } else {
-            Columns::NONE
-        }
+        columns(self.memory(), self.threads())
     }
 }
+
+/// What an engine must hand over to so many threads.
+pub(crate) fn columns(memory: bool, threads: usize) -> Columns {
+    match memory {
+        true if threads <= IN_ORDER => Columns::FOLLOW,
+        true => Columns::MEMORY,
+        false => Columns::NONE,
+    }
+}
+
+/// Up to so many threads, one that takes the chunks in order and follows memory as it goes is
+/// faster than all of them out of order.
+const IN_ORDER: usize = 4;
 
 /// Result of a check that found nothing wrong.
 #[derive(Clone, Debug)]
@@ -284,6 +300,9 @@ pub fn check_with<'t>(
     let program = engine.program();
     drive::same_program(trace, program)?;
     let memory = options.memory();
+    if memory && engine.follows() {
+        return in_order(trace, engine, options, progress);
+    }
     let mut merge = Merge::at_start(program, trace, memory)?;
     let options = drive::Options {
         cores: options.cores.clone(),
@@ -300,15 +319,23 @@ pub fn check_with<'t>(
         |_| Follower::new(memory, spare.clone()),
         |index, output| {
             match output {
-                Some(followed) => merge.take(followed)?,
-                None => return Err(contradiction(program, &trace.chunk(index)?)),
+                Some(followed) => merge.take(followed).map_err(Failure::First)?,
+                None => {
+                    let chunk = trace.chunk(index).map_err(CheckError::from)?;
+                    let from = chunk.header.first_step.get();
+                    return Err(Failure::First(merge.first_difference(&chunk, from)));
+                }
             }
             done += 1;
             progress(done);
-            Ok::<(), CheckError>(())
+            Ok(())
         },
     );
-    let summary = result.map_err(|error| first(trace, program, memory, error))?;
+    let summary = match result {
+        Ok(summary) => summary,
+        Err(Failure::First(error)) => return Err(error),
+        Err(Failure::Alone(error)) => return Err(first(trace, &mut merge, error, None)),
+    };
     if let Some(footer) = trace.footer()? {
         merge.finish(footer.fixed)?;
     }
@@ -324,14 +351,157 @@ pub fn check_with<'t>(
     })
 }
 
-/// The first difference of the chunk that an error is of: inside a chunk it may be one of memory.
-fn first(trace: &Trace, program: &Program, memory: bool, error: CheckError) -> CheckError {
-    match error {
-        CheckError::Difference(found) if memory => match trace.chunk(found.chunk) {
-            Ok(chunk) => first_of(program, &chunk, found),
-            Err(_) => CheckError::Difference(found),
-        },
-        error => error,
+/// [`check_with`] by one thread that takes the chunks in order and follows memory as it goes.
+fn in_order<'t>(
+    trace: &'t Trace,
+    engine: &Engine<'_, 't>,
+    options: &Options,
+    progress: &mut dyn FnMut(u64),
+) -> Result<Report, CheckError> {
+    let start = Instant::now();
+    let program = engine.program();
+    let allowed = core_affinity::get_core_ids().unwrap_or_default();
+    let threads = drive::Options {
+        cores: options.cores.clone(),
+        jobs: options.jobs,
+        ..drive::Options::default()
+    };
+    let threads = drive::placement(&threads, &allowed);
+    let core = threads.first().copied().flatten();
+    let mut merge = Merge::following(program);
+    merge.begin(trace)?;
+    // The others have nothing to do.
+    let idle = threads.iter().map(|core| Worker {
+        core: *core,
+        ..Worker::default()
+    });
+    let mut workers: Vec<Worker> = idle.collect();
+    let mut summary = workers.first().copied().unwrap_or_default();
+    let mut report = Report {
+        chunks: 0,
+        steps: 0,
+        log_bytes: 0,
+        event_bytes: 0,
+        workers: Vec::new(),
+        wall: Duration::ZERO,
+        memory: true,
+        unpinned: 0,
+    };
+    let (counted, count) = channel::unbounded();
+    let done = crossbeam::scope(|scope| {
+        let (report, summary, merge) = (&mut report, &mut summary, &mut merge);
+        let allowed = &allowed;
+        let thread = scope.spawn(move |_| {
+            report.unpinned = usize::from(!drive::pin(core, allowed));
+            let mut worker = engine.worker();
+            for index in 0..trace.len() {
+                let start = Instant::now();
+                let output = merge
+                    .follow(|consumer| drive::one(trace, program, &mut worker, consumer, index))?;
+                merge.end(trace.chunk(index)?.header, &output.output)?;
+                report.chunks += 1;
+                report.steps += output.steps;
+                report.log_bytes += output.log_bytes;
+                report.event_bytes += output.event_bytes;
+                summary.busy += start.elapsed();
+                // Somebody listens as long as this thread is there.
+                let _ = counted.send(report.chunks);
+            }
+            Ok(())
+        });
+        count.iter().for_each(progress);
+        thread.join().unwrap_or(Err(CheckError::Thread))
+    });
+    done.unwrap_or(Err(CheckError::Thread))?;
+    if let Some(footer) = trace.footer()? {
+        merge.finish(footer.fixed)?;
+    }
+    summary.chunks = report.chunks;
+    summary.steps = report.steps;
+    if let Some(first) = workers.first_mut() {
+        *first = summary;
+    }
+    report.workers = workers;
+    let missing = |core: &&Option<usize>| core.is_some_and(|id| allowed.iter().all(|c| c.id != id));
+    report.unpinned += threads.iter().skip(1).filter(missing).count();
+    report.wall = start.elapsed();
+    Ok(report)
+}
+
+/// Follows memory while a chunk is re-executed, in the memory that the chunks before it left.
+pub(crate) struct InOrder<'m, 'p> {
+    merge: &'m mut Merge<'p>,
+    chunk: u64,
+    /// The first difference, if it is one of an environment call: what comes later is void.
+    wrong: Option<Difference>,
+    /// There were memory operations: nobody compared them.
+    lost: bool,
+}
+
+impl<'t> witness::Consumer<'t> for InOrder<'_, '_> {
+    type Output = Hart;
+
+    fn begin_chunk(&mut self, chunk: &Chunk<'t>) {
+        self.chunk = chunk.header.index.get();
+    }
+
+    fn call(&mut self, call: &Call<'t>) {
+        if self.wrong.is_some() {
+            return;
+        }
+        if let Some(auditor) = &mut self.merge.auditor
+            && let Err(kind) = auditor.call(call)
+        {
+            let program = self.merge.program;
+            let wrong = Difference::new(program, self.chunk, call.step, call.pc, kind);
+            self.wrong = Some(wrong);
+        }
+    }
+
+    fn memory_ops(&mut self, _: &[MemoryOp]) {
+        self.lost = true;
+    }
+
+    fn followed(&mut self) -> Option<&mut Memory> {
+        self.merge.auditor.as_mut().map(Auditor::memory_mut)
+    }
+
+    fn end_chunk(&mut self, end: &Hart) -> Hart {
+        end.clone()
+    }
+}
+
+/// Why a chunk is wrong.
+enum Failure {
+    /// The first difference.
+    First(CheckError),
+    /// What was found without memory.
+    Alone(CheckError),
+}
+
+impl From<CheckError> for Failure {
+    fn from(error: CheckError) -> Failure {
+        Failure::Alone(error)
+    }
+}
+
+/// The first difference of the chunk that an error is of, the next one for `merge`: it may be one of
+/// memory. Memory is as it was after the environment call at step `after`, if there is one.
+fn first(
+    trace: &Trace,
+    merge: &mut Merge<'_>,
+    error: CheckError,
+    after: Option<u64>,
+) -> CheckError {
+    let CheckError::Difference(found) = &error else {
+        return error;
+    };
+    match trace.chunk(found.chunk) {
+        Ok(chunk) => {
+            let from = after.map_or(chunk.header.first_step.get(), |step| step + 1);
+            merge.first_of(&chunk, from, error)
+        }
+        Err(_) => error,
     }
 }
 
@@ -350,9 +520,11 @@ pub(crate) fn check_serially<'t>(
     let (program, memory) = (engine.program(), merge.memory);
     let mut worker = engine.worker();
     let mut follower = Follower::new(memory, merge.spare());
+    let start = chunks.start;
     for index in chunks {
+        let after = after.filter(|_| index == start);
         let result = drive::one(trace, program, &mut worker, &mut follower, index);
-        let output = result.map_err(|error| first(trace, program, memory, error))?;
+        let output = result.map_err(|error| first(trace, merge, error, after))?;
         match output.output {
             Some(mut followed) => {
                 if let Some(step) = after {
@@ -360,7 +532,11 @@ pub(crate) fn check_serially<'t>(
                 }
                 merge.take(followed)?;
             }
-            None => return Err(contradiction(program, &trace.chunk(index)?)),
+            None => {
+                let chunk = trace.chunk(index)?;
+                let from = after.map_or(chunk.header.first_step.get(), |step| step + 1);
+                return Err(merge.first_difference(&chunk, from));
+            }
         }
     }
     Ok(())
@@ -370,6 +546,8 @@ pub(crate) fn check_serially<'t>(
 pub(crate) struct Merge<'p> {
     program: &'p Program,
     memory: bool,
+    /// Memory is followed while chunks are re-executed ([`InOrder`]).
+    follow: bool,
     auditor: Option<Auditor<'p>>,
     /// Takes back buffers.
     spare: (Sender<Vec<Line>>, Receiver<Vec<Line>>),
@@ -381,8 +559,17 @@ impl<'p> Merge<'p> {
         Merge {
             program,
             memory,
+            follow: false,
             auditor: None,
             spare: channel::unbounded(),
+        }
+    }
+
+    /// [`Merge::new`] for [`InOrder`].
+    pub(crate) fn following(program: &'p Program) -> Merge<'p> {
+        Merge {
+            follow: true,
+            ..Merge::new(program, true)
         }
     }
 
@@ -393,13 +580,19 @@ impl<'p> Merge<'p> {
         memory: bool,
     ) -> Result<Merge<'p>, CheckError> {
         let mut merge = Merge::new(program, memory);
-        if memory {
+        merge.begin(trace)?;
+        Ok(merge)
+    }
+
+    /// Memory before the first step of a trace, if it is followed.
+    fn begin(&mut self, trace: &Trace) -> Result<(), CheckError> {
+        if self.memory {
             let first = (!trace.is_empty())
                 .then(|| verified(trace, 0))
                 .transpose()?;
-            merge.start(&trace.header()?, first.map(|c| c.header))?;
+            self.start(&trace.header()?, first.map(|c| c.header))?;
         }
-        Ok(merge)
+        Ok(())
     }
 
     /// Where the threads find buffers.
@@ -414,7 +607,12 @@ impl<'p> Merge<'p> {
         first: Option<&ChunkHeader>,
     ) -> Result<(), CheckError> {
         if self.memory {
-            self.auditor = Some(Auditor::new(self.program, header, first)?);
+            let memory = match self.follow {
+                true => Memory::shared(),
+                false => Memory::new(),
+            };
+            let memory = memory.map_err(AuditError::Memory)?;
+            self.auditor = Some(Auditor::over(memory, self.program, header, first)?);
         }
         Ok(())
     }
@@ -426,9 +624,9 @@ impl<'p> Merge<'p> {
             return Ok(());
         };
         let mut from = followed.from;
-        for stretch in followed.stretches {
-            if let Err(error) = auditor.accesses(&stretch.lines) {
-                return Err(find(self.program, &followed.chunk, from, error)?.into());
+        for mut stretch in followed.stretches {
+            if !auditor.accesses(&mut stretch.lines) {
+                return Err(self.first_difference(&followed.chunk, from));
             }
             // Nobody takes it after the last chunk; small ones are not worth it.
             if stretch.lines.capacity() >= 64 {
@@ -445,6 +643,29 @@ impl<'p> Merge<'p> {
         self.end(header, &followed.hart)
     }
 
+    /// Has the next chunk re-executed, and follows memory meanwhile.
+    pub(crate) fn follow<O>(
+        &mut self,
+        replay: impl FnOnce(&mut InOrder<'_, 'p>) -> Result<O, CheckError>,
+    ) -> Result<O, CheckError> {
+        let mut consumer = InOrder {
+            merge: self,
+            chunk: 0,
+            wrong: None,
+            lost: false,
+        };
+        let result = replay(&mut consumer);
+        match consumer.wrong {
+            // There was no memory for compiled code any more.
+            _ if consumer.lost => {
+                let error = std::io::ErrorKind::OutOfMemory.into();
+                Err(AuditError::Memory(error).into())
+            }
+            Some(wrong) => Err(wrong.into()),
+            None => result,
+        }
+    }
+
     /// Takes the end of the next chunk, of which everything else was taken.
     pub(crate) fn end(&mut self, header: &ChunkHeader, hart: &Hart) -> Result<(), CheckError> {
         let Some(auditor) = &mut self.auditor else {
@@ -457,6 +678,46 @@ impl<'p> Merge<'p> {
             Difference::new(self.program, header.index.get(), step, hart.pc, kind)
         })?;
         Ok(())
+    }
+
+    /// The first difference of the next chunk, in which there is one; of memory, it is after the
+    /// environment call that memory is the state behind: the one before step `from`.
+    pub(crate) fn first_difference(&mut self, chunk: &Chunk<'_>, from: u64) -> CheckError {
+        let index = chunk.header.index.get();
+        let Some(auditor) = &mut self.auditor else {
+            return CheckError::Engine { chunk: index };
+        };
+        let code: Code<LogPort<'_, Interpreted<'_, '_>>> = self.program.code();
+        let mut port = LogPort::new(Interpreted {
+            auditor,
+            from,
+            reached: from == chunk.header.first_step.get(),
+            wrong: None,
+        });
+        let result = execute(self.program, &code, chunk, &mut port, Interpreted::call);
+        let call = port.sink.wrong;
+        let call = call.map(|(s, pc, kind)| Difference::new(self.program, index, s, pc, kind));
+        match call.or(result.err()) {
+            Some(difference) => difference.into(),
+            None => CheckError::Engine { chunk: index },
+        }
+    }
+
+    /// The first difference of the next chunk, of which one was found without memory.
+    pub(crate) fn first_of(
+        &mut self,
+        chunk: &Chunk<'_>,
+        from: u64,
+        known: CheckError,
+    ) -> CheckError {
+        let open = matches!(known, CheckError::Difference(_) | CheckError::Engine { .. });
+        if self.auditor.is_none() || !open {
+            return known;
+        }
+        match self.first_difference(chunk, from) {
+            CheckError::Engine { .. } => known,
+            first => first,
+        }
     }
 
     /// Memory and ABI; `None` if memory is not followed.
@@ -480,89 +741,56 @@ impl<'p> Merge<'p> {
     }
 }
 
-/// The first difference inside a chunk with a value read that was not written.
-pub(crate) fn contradiction(program: &Program, chunk: &Chunk<'_>) -> CheckError {
-    match in_memory(program, chunk) {
-        Some(difference) => CheckError::Difference(difference),
-        None => CheckError::Engine {
-            chunk: chunk.header.index.get(),
-        },
+/// Memory and ABI while the interpreter goes through a chunk.
+struct Interpreted<'a, 'p> {
+    auditor: &'a mut Auditor<'p>,
+    /// The step from which on memory is what the chunk sees.
+    from: u64,
+    reached: bool,
+    /// The first difference, if it is one of an environment call.
+    wrong: Option<(u64, u64, DifferenceKind)>,
+}
+
+impl Interpreted<'_, '_> {
+    fn call(&mut self, call: &Call<'_>) {
+        if !self.reached {
+            self.reached = call.step + 1 == self.from;
+        } else if self.wrong.is_none()
+            && let Err(kind) = self.auditor.call(call)
+        {
+            self.wrong = Some((call.step, call.pc, kind));
+        }
     }
 }
 
-/// The first difference of a chunk of which one is known, memory included.
-pub(crate) fn first_of(program: &Program, chunk: &Chunk<'_>, known: Box<Difference>) -> CheckError {
-    CheckError::Difference(in_memory(program, chunk).unwrap_or(known))
+fn forbidden(fault: AccessFault) -> PortFault {
+    let AccessFault { addr, write } = fault;
+    PortFault::Access { addr, write }
 }
 
-/// The first difference inside a chunk, accesses to memory included.
-fn in_memory(program: &Program, chunk: &Chunk<'_>) -> Option<Box<Difference>> {
-    let code: Code<LogPort<'_, Shadow>> = program.code();
-    let mut port = LogPort::new(Shadow::new());
-    let result = execute(program, &code, chunk, &mut port, |shadow, _| {
-        shadow.take(Vec::new());
-    });
-    result.err().map(Box::new)
-}
-
-/// Finds the access of a chunk, from a step on, that does not agree with memory.
-fn find(
-    program: &Program,
-    chunk: &Chunk<'_>,
-    from: u64,
-    error: LineError,
-) -> Result<Difference, CheckError> {
-    let mut finder = Finder {
-        from,
-        error,
-        found: None,
-    };
-    // The chunk was re-executed once already.
-    replay(program, chunk, &mut finder)?;
-    let (step, pc, kind) = finder.found.unwrap_or((
-        from,
-        chunk.header.start_pc.get(),
-        DifferenceKind::Address { addr: error.addr },
-    ));
-    let index = chunk.header.index.get();
-    Ok(Difference::new(program, index, step, pc, kind))
-}
-
-struct Finder {
-    from: u64,
-    error: LineError,
-    found: Option<(u64, u64, DifferenceKind)>,
-}
-
-impl Consumer for Finder {
-    fn row(&mut self, row: &Row<'_>) {
-        let Some(access) = row
-            .access
-            .filter(|_| row.step >= self.from && self.found.is_none())
-        else {
-            return;
-        };
-        let offset = self.error.addr.wrapping_sub(access.addr);
-        if offset >= access.width.bytes() {
-            return;
+impl MemorySink for Interpreted<'_, '_> {
+    fn read(&mut self, addr: u64, width: Width, value: u64) -> Result<(), PortFault> {
+        if !self.reached {
+            return Ok(());
         }
-        let kind = match (self.error.expected, access.read) {
-            (Some(byte), Some(found)) => {
-                let shift = 8 * offset;
-                DifferenceKind::Memory {
-                    addr: access.addr,
-                    width: access.width.bytes(),
-                    expected: found & !(0xff << shift) | u64::from(byte) << shift,
-                    found,
-                }
-            }
-            (None, _) if self.error.write == access.written.is_some() => DifferenceKind::Access {
-                addr: self.error.addr,
-                write: self.error.write,
-            },
-            _ => return,
-        };
-        self.found = Some((row.step, row.pc, kind));
+        let memory = self.auditor.memory();
+        match memory.load(addr, width).map_err(forbidden)? {
+            expected if expected != value => Err(PortFault::Memory {
+                addr,
+                width,
+                expected,
+                found: value,
+            }),
+            _ => Ok(()),
+        }
+    }
+
+    fn write(&mut self, addr: u64, width: Width, value: u64) -> Result<(), PortFault> {
+        if !self.reached {
+            return Ok(());
+        }
+        let memory = self.auditor.memory_mut();
+        memory.store(addr, width, value).map_err(forbidden)
     }
 }
 

@@ -17,10 +17,13 @@ pub trait MemorySink {
     /// `width` bytes were read.
     ///
     /// # Errors
-    /// The value that must have been read, when it is known to be another.
-    fn read(&mut self, addr: u64, width: Width, value: u64) -> Result<(), u64>;
+    /// Why that cannot have happened.
+    fn read(&mut self, addr: u64, width: Width, value: u64) -> Result<(), PortFault>;
     /// `width` bytes were written.
-    fn write(&mut self, addr: u64, width: Width, value: u64);
+    ///
+    /// # Errors
+    /// Why that cannot have happened.
+    fn write(&mut self, addr: u64, width: Width, value: u64) -> Result<(), PortFault>;
 }
 
 /// Nobody does.
@@ -29,11 +32,13 @@ pub struct NoSink;
 
 impl MemorySink for NoSink {
     #[inline(always)]
-    fn read(&mut self, _: u64, _: Width, _: u64) -> Result<(), u64> {
+    fn read(&mut self, _: u64, _: Width, _: u64) -> Result<(), PortFault> {
         Ok(())
     }
     #[inline(always)]
-    fn write(&mut self, _: u64, _: Width, _: u64) {}
+    fn write(&mut self, _: u64, _: Width, _: u64) -> Result<(), PortFault> {
+        Ok(())
+    }
 }
 
 /// Memory as a chunk sees it: reads come from the log.
@@ -52,7 +57,14 @@ pub enum PortFault {
     LogShort,
     /// The address is outside the guest's window.
     Address(u64),
-    /// The value read is not the one that was written in this chunk.
+    /// Memory does not allow it at this byte.
+    Access {
+        /// Guest address.
+        addr: u64,
+        /// Whether it is a store.
+        write: bool,
+    },
+    /// The value read is not the one that memory holds.
     Memory {
         /// Effective address.
         addr: u64,
@@ -104,22 +116,14 @@ impl<S: MemorySink> Port for LogPort<'_, S> {
         value[..len].copy_from_slice(bytes.ok_or(PortFault::LogShort)?);
         self.at += len;
         let value = u64::from_le_bytes(value);
-        self.sink
-            .read(addr, width, value)
-            .map_err(|expected| PortFault::Memory {
-                addr,
-                width,
-                expected,
-                found: value,
-            })?;
+        self.sink.read(addr, width, value)?;
         Ok(value)
     }
 
     #[inline(always)]
     fn store(&mut self, addr: u64, width: Width, value: u64) -> Result<(), PortFault> {
         in_window(addr, width)?;
-        self.sink.write(addr, width, value);
-        Ok(())
+        self.sink.write(addr, width, value)
     }
 
     #[inline(always)]
@@ -281,6 +285,7 @@ impl<'p, 't> Walk<'p, 't> {
                         len: self.chunk.log.len() as u64,
                     },
                     PortFault::Address(addr) => DifferenceKind::Address { addr },
+                    PortFault::Access { addr, write } => DifferenceKind::Access { addr, write },
                     PortFault::Memory {
                         addr,
                         width,

@@ -121,7 +121,7 @@ pub(crate) fn header_of_program(header: &Header<'_>, program: &Program) -> Resul
 }
 
 /// Threads and the cores that they are to be pinned to.
-fn placement(options: &Options, allowed: &[CoreId]) -> Vec<Option<usize>> {
+pub(crate) fn placement(options: &Options, allowed: &[CoreId]) -> Vec<Option<usize>> {
     let cores = if options.cores.is_empty() {
         allowed.iter().map(|c| c.id).collect()
     } else {

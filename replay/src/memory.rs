@@ -1,9 +1,13 @@
 //! The guest's memory: 4 GiB of address space and a protection per page.
 
+use crate::chunk::Access;
+use crate::error::DifferenceKind;
 use hartlog_abi::Prot;
 use hartlog_format::layout::{PAGE, WINDOW_END, page_floor};
 use hartlog_isa::Width;
 use memmap2::{MmapMut, MmapOptions};
+use std::fs::File;
+use std::ops::Range;
 
 /// Guest memory. The host commits pages only when they are touched.
 pub struct Memory {
@@ -11,6 +15,26 @@ pub struct Memory {
     prot: Vec<Prot>,
     /// Pages that were mapped before and may hold something.
     used: Vec<bool>,
+    /// Where compiled code accesses it, too.
+    shared: Option<Shared>,
+}
+
+/// What a mapping for compiled code needs.
+struct Shared {
+    /// The pages.
+    file: File,
+    /// Who has the mapping: see [`Memory::changes`].
+    owner: Option<u64>,
+    /// Changes of protection that the mapping does not have yet.
+    changes: Vec<Change>,
+}
+
+/// Pages with another protection.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Change {
+    /// Guest addresses.
+    pub(crate) range: Range<u64>,
+    pub(crate) prot: Prot,
 }
 
 /// An access that the protection forbids.
@@ -37,11 +61,65 @@ impl Memory {
         // Guests jump about in memory: huge pages save most address translations. Without them it
         // is only slower.
         let _ = bytes.advise(memmap2::Advice::HugePage);
-        Ok(Memory {
+        Ok(Memory::of(bytes, None))
+    }
+
+    /// Memory that compiled code can be given to access as well: the pages of a file without name.
+    ///
+    /// # Errors
+    /// When the host refuses the file or the address space.
+    pub(crate) fn shared() -> std::io::Result<Memory> {
+        let (file, bytes) = crate::engine::shared_memory(WINDOW_END)?;
+        let shared = Shared {
+            file,
+            owner: None,
+            changes: Vec::new(),
+        };
+        Ok(Memory::of(bytes, Some(shared)))
+    }
+
+    fn of(bytes: MmapMut, shared: Option<Shared>) -> Memory {
+        Memory {
             bytes,
             prot: vec![Prot::None; PAGES],
             used: vec![false; PAGES],
-        })
+            shared,
+        }
+    }
+
+    /// For the mapping of `owner`, if compiled code can access this memory: what changed since the
+    /// last call. If that was not for this owner, the file with the pages and everything that can be
+    /// accessed.
+    pub(crate) fn changes(&mut self, owner: u64) -> Option<(Option<&File>, Vec<Change>)> {
+        let shared = self.shared.as_mut()?;
+        let changes = std::mem::take(&mut shared.changes);
+        if shared.owner == Some(owner) {
+            return Some((None, changes));
+        }
+        shared.owner = Some(owner);
+        let mut all = Vec::new();
+        let mut page = 0;
+        for run in self.prot.chunk_by(|a, b| a == b) {
+            let start = page;
+            page += run.len() as u64;
+            if let Some(prot) = run.first().filter(|p| **p != Prot::None) {
+                all.push(Change {
+                    range: start * PAGE..page * PAGE,
+                    prot: *prot,
+                });
+            }
+        }
+        Some((Some(&shared.file), all))
+    }
+
+    fn change(&mut self, pages: Range<usize>, prot: Prot) {
+        self.prot[pages.clone()].fill(prot);
+        if let Some(shared) = &mut self.shared
+            && !pages.is_empty()
+        {
+            let range = pages.start as u64 * PAGE..pages.end as u64 * PAGE;
+            shared.changes.push(Change { range, prot });
+        }
     }
 
     fn pages(addr: u64, len: u64) -> std::ops::Range<usize> {
@@ -56,18 +134,18 @@ impl Memory {
                 let start = page * PAGE as usize;
                 self.bytes[start..start + PAGE as usize].fill(0);
             }
-            self.prot[page] = prot;
         }
+        self.change(Self::pages(addr, len), prot);
     }
 
     /// Unmaps pages.
     pub fn unmap(&mut self, addr: u64, len: u64) {
-        self.prot[Self::pages(addr, len)].fill(Prot::None);
+        self.change(Self::pages(addr, len), Prot::None);
     }
 
     /// Changes the protection of pages.
     pub fn protect(&mut self, addr: u64, len: u64, prot: Prot) {
-        self.prot[Self::pages(addr, len)].fill(prot);
+        self.change(Self::pages(addr, len), prot);
     }
 
     /// What the guest may do at an address.
@@ -140,6 +218,32 @@ impl Memory {
     /// [`AccessFault`].
     pub fn storable(&self, addr: u64, width: Width) -> Result<(), AccessFault> {
         self.check(addr, width, Prot::ReadWrite).map(|_| ())
+    }
+
+    /// What is wrong with an access that is about to happen.
+    pub(crate) fn compare(&self, access: &Access) -> Option<DifferenceKind> {
+        let forbidden = |fault: AccessFault| DifferenceKind::Access {
+            addr: fault.addr,
+            write: fault.write,
+        };
+        if let Some(found) = access.read {
+            match self.load(access.addr, access.width) {
+                Err(fault) => return Some(forbidden(fault)),
+                Ok(expected) if expected != found => {
+                    return Some(DifferenceKind::Memory {
+                        addr: access.addr,
+                        width: access.width.bytes(),
+                        expected,
+                        found,
+                    });
+                }
+                Ok(_) => {}
+            }
+        }
+        access.written?;
+        self.storable(access.addr, access.width)
+            .err()
+            .map(forbidden)
     }
 
     /// Stores the low bytes of a value.

@@ -1,7 +1,6 @@
 //! What a stretch of execution needs to find in memory, and what it leaves there: the first value
 //! read and the last value written, byte by byte, in lines of 64 bytes.
 
-use crate::chunk::MemorySink;
 use crate::witness::MemoryOp;
 use hartlog_isa::Width;
 
@@ -265,9 +264,13 @@ impl Line {
     }
 }
 
-impl MemorySink for Shadow {
+impl Shadow {
+    /// `width` bytes were read; `Err` is what they must be if they are known to be something else.
+    ///
+    /// # Errors
+    /// The value that must have been read.
     #[inline(always)]
-    fn read(&mut self, addr: u64, width: Width, value: u64) -> Result<(), u64> {
+    pub fn read(&mut self, addr: u64, width: Width, value: u64) -> Result<(), u64> {
         let offset = addr % LINE;
         if offset + width.bytes() > LINE {
             return self.read_split(addr, width, value);
@@ -282,8 +285,9 @@ impl MemorySink for Shadow {
         }
     }
 
+    /// `width` bytes were written.
     #[inline(always)]
-    fn write(&mut self, addr: u64, width: Width, value: u64) {
+    pub fn write(&mut self, addr: u64, width: Width, value: u64) {
         let offset = addr % LINE;
         if offset + width.bytes() > LINE {
             return self.write_split(addr, width, value);

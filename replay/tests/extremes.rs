@@ -5,7 +5,6 @@ mod common;
 
 use hartlog_abi::Prot;
 use hartlog_isa::{Hart, Width};
-use replay::chunk::MemorySink;
 use replay::fault::{Fault, Message};
 use replay::memory::Memory;
 use replay::shadow::Shadow;

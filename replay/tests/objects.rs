@@ -203,15 +203,28 @@ fn both_engines_find_the_same_differences() {
             no_memory,
             ..check::Options::default()
         };
-        let columns = options.columns();
-        let (engine, _) = Engine::choose(&program, columns, Choice::Compiled, &Cache::none())
-            .unwrap_or_else(|e| panic!("no compiled code: {e}"));
+        // With memory: followed in order, or brought together from what each chunk read and wrote.
+        let sets: &[Columns] = match no_memory {
+            true => &[Columns::NONE],
+            false => &[Columns::FOLLOW, Columns::MEMORY],
+        };
+        assert!(sets.contains(&options.columns()));
+        let engines: Vec<_> = sets
+            .iter()
+            .map(|columns| {
+                Engine::choose(&program, *columns, Choice::Compiled, &Cache::none())
+                    .unwrap_or_else(|e| panic!("no compiled code: {e}"))
+                    .0
+            })
+            .collect();
         let mut wrong = 0;
         for trace in &traces {
             let text = |r: Result<check::Report, check::CheckError>| r.map_err(|e| e.to_string());
-            let found = text(check_with(trace, &engine, &options, &mut |_| {}));
             let wanted = text(check(trace, &program, &options, &mut |_| {}));
-            assert_eq!(found.as_ref().err(), wanted.as_ref().err());
+            for engine in &engines {
+                let found = text(check_with(trace, engine, &options, &mut |_| {}));
+                assert_eq!(found.as_ref().err(), wanted.as_ref().err());
+            }
             wrong += usize::from(wanted.is_err());
         }
         assert!(wrong > 300, "{wrong} are wrong");

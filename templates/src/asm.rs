@@ -443,6 +443,17 @@ impl Asm {
         self.r_rm(code, dst.of(size), src.into(), size);
     }
 
+    /// `cmp dst, [mem]` of any size
+    pub fn cmp_mem(&mut self, size: Size, dst: Gpr, src: Mem) {
+        let code = match size {
+            Size::B => Code::Cmp_r8_rm8,
+            Size::H => Code::Cmp_r16_rm16,
+            Size::D => Code::Cmp_r32_rm32,
+            Size::Q => Code::Cmp_r64_rm64,
+        };
+        self.emit(code, [dst.of(size).into(), src.into()]);
+    }
+
     /// `op [mem], src`
     pub fn alu_mem(&mut self, op: Alu, size: Size, dst: Mem, src: Gpr) {
         const D: [Code; 8] = [

@@ -34,8 +34,9 @@ pub enum Mode {
     Fast,
     /// Runs the guest and logs every value read.
     Trace,
-    /// Re-executes a chunk: values read come from the log, nothing is stored. No instruction of
-    /// this mode raises a signal: traps are left to the interpreter.
+    /// Re-executes a chunk: values read come from the log, nothing is stored, unless memory is
+    /// followed ([`Columns::FOLLOW`]). Without that, no instruction of this mode raises a signal:
+    /// traps are left to the interpreter.
     Replay,
 }
 
@@ -86,6 +87,8 @@ pub enum Stub {
     Ecall,
     /// Leave with `reason::ADDRESS`.
     Address,
+    /// Leave with `reason::MISMATCH`; place in the log in rax.
+    Mismatch,
 }
 
 /// Where a jump out of a block goes.
@@ -194,6 +197,8 @@ struct Cold {
 enum ColdKind {
     /// Replay: a trap, with its pc in rax and everything in place but for the region.
     Trap,
+    /// Replay that follows memory: the value so far behind the log pointer is not what memory has.
+    Mismatch(i32),
     /// The budget does not cover the block: give `steps` back.
     Budget { block: usize },
     /// A side exit to `target` with this state.
@@ -226,7 +231,7 @@ pub struct Emitter<'a> {
     pub marks: Option<Vec<(u32, u64)>>,
     cold: Vec<Cold>,
     /// Where this definition jumps to each stub; bound at its end.
-    stubs: [Option<Label>; 4],
+    stubs: [Option<Label>; 5],
 
     // State within a block.
     region: u16,
@@ -298,7 +303,7 @@ impl<'a> Emitter<'a> {
             sites: Vec::new(),
             marks: marks.then(Vec::new),
             cold: Vec::new(),
-            stubs: [None; 4],
+            stubs: [None; 5],
             lazy: [None; 32],
             readers: [0; 32],
             lazy_mask: 0,
@@ -411,6 +416,10 @@ impl<'a> Emitter<'a> {
                     self.leave_region();
                     self.jump(Dest::Stub(Stub::Jump));
                 }
+                ColdKind::Mismatch(at) => {
+                    self.asm.mov_imm(A, i64::from(at));
+                    self.jump(Dest::Stub(Stub::Mismatch));
+                }
                 ColdKind::Budget { block } => {
                     let pc = self.blocks[block].pc;
                     self.blocks[block].refuse = self.asm.pos();
@@ -453,7 +462,14 @@ impl<'a> Emitter<'a> {
         for i in 0..self.blocks.len() {
             self.region_entry(i);
         }
-        for stub in [Stub::ChunkEnd, Stub::Jump, Stub::Ecall, Stub::Address] {
+        let stubs = [
+            Stub::ChunkEnd,
+            Stub::Jump,
+            Stub::Ecall,
+            Stub::Address,
+            Stub::Mismatch,
+        ];
+        for stub in stubs {
             if let Some(label) = self.stubs[stub as usize].take() {
                 self.asm.bind(label);
                 let end = self.asm.jmp_open();
@@ -1238,6 +1254,13 @@ impl<'a> Emitter<'a> {
         }
         let end = self.asm.jmp_open();
         self.jumps.push(Jump { end, dest });
+    }
+
+    /// Leaves unless the flags say that the value so far behind the log pointer is what memory has.
+    pub(crate) fn unless_same(&mut self, at: i32) {
+        let label = self.asm.label();
+        self.asm.jcc(Cond::Ne, label);
+        self.cold(label, ColdKind::Mismatch(at));
     }
 
     pub(crate) fn jcc_stub(&mut self, cond: Cond, stub: Stub) {

@@ -9,6 +9,7 @@
 //! * `local`: long blocks, in which every host register is lent;
 //! * `pairs`: two results from one host instruction;
 //! * `rows`: witness rows and checked addresses of a replay;
+//! * `follow`: loads and stores of a replay that follows memory;
 //! * `alu`, `muldiv`, `memory`, `flow`: the templates;
 //! * [`stubs`]: entry to and exit from generated code.
 #![forbid(unsafe_code)]
@@ -20,6 +21,7 @@ mod borrow;
 pub mod emit;
 mod encode;
 mod flow;
+mod follow;
 mod local;
 mod memory;
 mod muldiv;

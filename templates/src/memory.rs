@@ -22,7 +22,7 @@ const PREFETCH_DISTANCE: i32 = 512;
 /// less has none.
 const FIRST_PREFETCH: u32 = 8;
 
-fn size(width: Width) -> Size {
+pub(crate) fn size(width: Width) -> Size {
     match width {
         Width::B => Size::B,
         Width::H => Size::H,
@@ -68,13 +68,17 @@ impl Emitter<'_> {
     }
 
     /// Replay: where the next value read stands in the log.
-    fn logged(&mut self, width: Width) -> Mem {
+    pub(crate) fn logged(&mut self, width: Width) -> Mem {
         let mem = Mem::host(LOG, self.log as i32);
         self.log += width.bytes() as u32;
         mem
     }
 
     fn load_template(&mut self, inst: Inst, width: Width) {
+        if self.following() {
+            self.follow_load(&inst, width);
+            return;
+        }
         if self.replaying() {
             self.access_address(&inst, width, Access::Read);
             self.consume(&inst);
@@ -132,7 +136,7 @@ impl Emitter<'_> {
         self.loaded(inst, dst);
     }
 
-    fn loaded(&mut self, inst: &Inst, dst: Gpr) {
+    pub(crate) fn loaded(&mut self, inst: &Inst, dst: Gpr) {
         match inst.op {
             _ if inst.rd == 0 => {}
             Op::Ld | Op::Lwu => self.done(inst.rd, dst),
@@ -141,6 +145,10 @@ impl Emitter<'_> {
     }
 
     fn store_template(&mut self, inst: Inst, width: Width) {
+        if self.following() {
+            self.follow_store(&inst, width);
+            return;
+        }
         if self.replaying() {
             self.access_address(&inst, width, Access::Write);
             self.stored_value(&inst, size(width), width);
@@ -350,12 +358,16 @@ impl Emitter<'_> {
         self.settle_all();
         self.consume(&inst);
         let mem = self.atomic_address(&inst, width);
-        if self.replaying() {
-            self.access_address(&inst, width, Access::Read);
-        }
-        self.read_old(size(width), width, mem);
-        if self.replaying() {
-            self.access_value(Access::Read, D);
+        if self.following() {
+            self.follow_load_reserved(&inst, width);
+        } else {
+            if self.replaying() {
+                self.access_address(&inst, width, Access::Read);
+            }
+            self.read_old(size(width), width, mem);
+            if self.replaying() {
+                self.access_value(Access::Read, D);
+            }
         }
         // Reservations hold the 64-bit address, which has no upper half here.
         let base = if self.replaying() {
@@ -383,7 +395,9 @@ impl Emitter<'_> {
             .alu(Alu::Cmp, Size::Q, A, field(offset::RESERVATION));
         self.asm.store_imm(Size::Q, field(offset::RESERVATION), -1);
         let fails = self.asm.jcc_short(Cond::Ne);
-        if self.replaying() {
+        if self.following() {
+            self.follow_conditional(width, value);
+        } else if self.replaying() {
             self.conditional_written(&inst, width);
         } else {
             self.site();
@@ -415,6 +429,11 @@ impl Emitter<'_> {
         let mem = self.atomic_address(&inst, width);
         let before = self.log;
         let size = size(width);
+        if self.following() {
+            self.follow_amo(&inst, width);
+            self.finish_read(inst.rd, width, D);
+            return;
+        }
         if self.replaying() {
             self.replay_amo(&inst, width);
             return;
@@ -479,7 +498,7 @@ impl Emitter<'_> {
     }
 
     /// rdx = rdx op operand.
-    fn amo_combine(&mut self, op: Op, size: Size, operand: Rm) {
+    pub(crate) fn amo_combine(&mut self, op: Op, size: Size, operand: Rm) {
         let alu = match op {
             Op::AmoswapW | Op::AmoswapD => {
                 self.asm.mov(size, D, operand);

@@ -18,6 +18,8 @@ pub struct Stubs {
     pub ecall: u32,
     /// Leaves with `reason::ADDRESS`; rax is stored as the pc.
     pub address: u32,
+    /// Leaves with `reason::MISMATCH`; rax is stored as the pc.
+    pub mismatch: u32,
     /// Leaves with pc and reason as they are in the state block.
     pub leave: u32,
     /// `extern "C" fn(state, target)`: see `hartlog_format::contract`.
@@ -46,6 +48,7 @@ pub fn stubs(config: &Config) -> Stubs {
     let chunk_end = with_reason(&mut asm, reason::CHUNK_END);
     let ecall = with_reason(&mut asm, reason::ECALL);
     let address = with_reason(&mut asm, reason::ADDRESS);
+    let mismatch = with_reason(&mut asm, reason::MISMATCH);
 
     let leave = asm.pos();
     asm.bind(leave_label);
@@ -90,6 +93,7 @@ pub fn stubs(config: &Config) -> Stubs {
         chunk_end,
         ecall,
         address,
+        mismatch,
         leave,
         enter,
     }

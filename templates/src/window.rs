@@ -5,6 +5,7 @@
 //! checked stays known until the register is written, and moves with it when a constant is added.
 
 use crate::block::{Follow, Step, ends_block};
+use hartlog_format::witness::image::REACH;
 use hartlog_isa::{Effect, Flow, Inst, Op};
 
 /// Bytes from the first to one past the last, relative to the value of a register.
@@ -104,6 +105,23 @@ impl Window {
         let hull = ahead.hull(span);
         *known = Some(known.map_or(hull, |k| k.hull(hull)));
         Some(hull)
+    }
+
+    /// Replay that follows memory: whether the value of the base register, less `moved`, is still to
+    /// be compared with the last address. From then on it is known as far as that goes.
+    pub fn check_base(&mut self, inst: &Inst, moved: i32) -> bool {
+        let Some((base, span)) = Span::of(inst) else {
+            return true;
+        };
+        let known = &mut self.known[base as usize];
+        if known.is_some_and(|k| k.contains(span)) {
+            return false;
+        }
+        *known = Some(Span {
+            first: -REACH - moved,
+            end: REACH + 8 - moved,
+        });
+        true
     }
 
     /// The instruction was executed; `perhaps`: or it was not.

@@ -366,6 +366,7 @@ impl Machine {
             Dest::Stub(Stub::Jump) => stubs_at + code.stubs.jump as usize,
             Dest::Stub(Stub::Ecall) => stubs_at + code.stubs.ecall as usize,
             Dest::Stub(Stub::Address) => stubs_at + code.stubs.address as usize,
+            Dest::Stub(Stub::Mismatch) => stubs_at + code.stubs.mismatch as usize,
             block => match code.resolve(block) {
                 Some((definition, offset)) => {
                     let d = code

@@ -58,6 +58,16 @@ impl Args {
         if let Some(path) = &self.compiled
             && self.engine != Kind::Interpreted
         {
+            // For memory there are two ways, and a file is for one of them.
+            if columns == Columns::FOLLOW
+                && let Ok(engine) = Engine::from_file(program, columns, path)
+            {
+                return Ok((engine, None));
+            }
+            let columns = match columns {
+                Columns::FOLLOW => Columns::MEMORY,
+                columns => columns,
+            };
             return Ok((Engine::from_file(program, columns, path)?, None));
         }
         let choice = match self.engine {

@@ -6,7 +6,6 @@ use hartlog_format::ring::MAX_SLOTS;
 use hartlog_format::status::exit;
 use replay::check::{CheckError, Report};
 use replay::live::{self, Destination, LiveError, Options, Outcome, Ring};
-use replay::witness::Columns;
 use std::ffi::OsString;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -101,12 +100,6 @@ impl Args {
             source,
         };
         let ring = Ring::new().map_err(host)?;
-        let columns = if self.no_memory {
-            Columns::NONE
-        } else {
-            Columns::MEMORY
-        };
-        let engine = self.engine.engine(&program, columns)?;
         let options = Options {
             // A name without a slash is a file here, not one in PATH.
             program: Path::new(".").join(&self.program),
@@ -121,6 +114,7 @@ impl Args {
             trace: self.destination(),
             no_memory: self.no_memory,
         };
+        let engine = self.engine.engine(&program, options.columns())?;
         let compiled = engine.is_compiled();
         let quiet = self.quiet;
         let mut warn = |text: &str| {

@@ -5,18 +5,19 @@
 //! budget does not cover a block, jumps to where no block starts, what traps. What is odd in any
 //! way is left to the interpreter from the start of the chunk: it says what is wrong.
 
-use super::CompileError;
 pub(super) use super::image::Code;
 use super::image::Image;
+pub(crate) use super::image::shared_memory;
+use super::{CompileError, Odd};
 use crate::chunk::Walk;
 use crate::program::Program;
-use crate::rows::{RowPort, next_row};
+use crate::rows::{Row, RowPort, next_row};
 use crate::witness::batch::{Fill, Storage};
 use crate::witness::{Columns, Consumer};
 use hartlog_format::contract::reason;
 use hartlog_format::layout::{LOG_BYTES_PER_STEP, MAX_BLOCK_STEPS};
 use hartlog_format::parse::Chunk;
-use hartlog_isa::Hart;
+use hartlog_isa::{Hart, Op};
 use std::io;
 
 /// Log that a block can read at most.
@@ -39,9 +40,6 @@ pub(super) fn supported() -> Result<(), CompileError> {
         None => Ok(()),
     }
 }
-
-/// Something is wrong with the chunk.
-pub(super) struct Odd;
 
 pub(super) struct Worker<'c> {
     code: &'c Code,
@@ -77,6 +75,7 @@ impl<'c> Worker<'c> {
         let run = Run {
             port: RowPort::new(chunk),
             fill: Fill::new(self.code.columns, walk.step()),
+            from: walk.step(),
             walk,
             chunk,
             code: self.code,
@@ -99,6 +98,8 @@ struct Run<'r, 'c, 't, C> {
     chunk: &'r Chunk<'t>,
     port: RowPort<'t>,
     fill: Fill,
+    /// The step after the last environment call: since then no protection has changed.
+    from: u64,
     code: &'c Code,
     image: &'r mut Image<'c>,
     consumer: &'r mut C,
@@ -138,17 +139,17 @@ impl<'t, C: Consumer<'t>> Run<'_, '_, 't, C> {
                 reason::CHUNK_END => {}
                 reason::JUMP => self.interpret(true)?,
                 reason::ECALL => self.environment_call()?,
-                _ => return Err(Odd),
+                _ => return Err(Odd::Chunk),
             }
         }
         self.flush();
-        self.walk.finish(self.port.log.at).map_err(|_| Odd)
+        self.walk.finish(self.port.log.at).map_err(|_| Odd::Chunk)
     }
 
     /// Copies what is left of the log to where there is room behind it.
     fn copy_tail<'b>(&self, tail: &'b mut Vec<u8>) -> Result<Log<'b>, Odd> {
         let base = self.port.log.at;
-        let rest = self.chunk.log.get(base..).ok_or(Odd)?;
+        let rest = self.chunk.log.get(base..).ok_or(Odd::Chunk)?;
         tail.clear();
         tail.extend_from_slice(rest);
         tail.resize(rest.len() + SLACK, 0);
@@ -164,17 +165,27 @@ impl<'t, C: Consumer<'t>> Run<'_, '_, 't, C> {
         let before = self.walk.done;
         state.step_end = self.walk.step() + budget;
         let (rows, ops) = (self.fill.rows, self.fill.ops);
-        let rest = log.bytes.get(at..).ok_or(Odd)?;
+        let rest = log.bytes.get(at..).ok_or(Odd::Chunk)?;
+        let memory = self.consumer.followed();
         let state = self
             .image
-            .enter(target, budget, rest, rows, ops)
-            .ok_or(Odd)?;
+            .enter(target, budget, rest, rows, ops, memory)
+            .ok_or(Odd::Chunk)?;
+        match state.reason {
+            reason::MISMATCH => {
+                let at = (log.base + at) as u64;
+                let value = at.wrapping_add(state.log).wrapping_add(state.pc);
+                return Err(Odd::Value(value));
+            }
+            reason::ADDRESS | reason::FAULT => return Err(Odd::Access(self.from)),
+            _ => {}
+        }
         let left = u64::try_from(state.budget).ok().filter(|b| *b <= budget);
         let (taken, reason) = (state.log as usize, state.reason);
-        let done = budget - left.ok_or(Odd)?;
+        let done = budget - left.ok_or(Odd::Chunk)?;
         self.port.log.at += taken;
         if self.port.log.at > self.chunk.log.len() || reason > reason::ECALL {
-            return Err(Odd);
+            return Err(Odd::Chunk);
         }
         self.walk.hart = Hart {
             x: state.x,
@@ -194,7 +205,7 @@ impl<'t, C: Consumer<'t>> Run<'_, '_, 't, C> {
                 // Generated code writes how many steps are left of its budget.
                 let end = (before + budget) as u32;
                 let view = self.image.view();
-                for op in view.ops.get_mut(ops..ops_now).ok_or(Odd)? {
+                for op in view.ops.get_mut(ops..ops_now).ok_or(Odd::Chunk)? {
                     op.step = end.wrapping_sub(op.step);
                 }
             }
@@ -214,12 +225,40 @@ impl<'t, C: Consumer<'t>> Run<'_, '_, 't, C> {
                 self.fill.flush_ops(&view, self.consumer);
                 self.consumer.call(call);
             });
-            self.fill.push(&mut view, &row.map_err(|_| Odd)?, step);
+            let row = row.map_err(|_| Odd::Chunk)?;
+            self.fill.push(&mut view, &row, step);
+            if self.code.columns.contains(Columns::FOLLOW) {
+                self.follow(&row)?;
+            }
             if !until_entry || self.code.shared.entry(self.walk.hart.pc).is_some() {
                 break;
             }
         }
         Ok(())
+    }
+
+    /// Memory is followed: what an interpreted step does with it.
+    fn follow(&mut self, row: &Row<'_>) -> Result<(), Odd> {
+        if row.inst.op == Op::Ecall {
+            self.from = self.walk.step();
+        }
+        let Some(access) = row.access else {
+            return Ok(());
+        };
+        let memory = self.consumer.followed().ok_or(Odd::Chunk)?;
+        if memory.compare(&access).is_some() {
+            return Err(match access.read {
+                Some(_) => Odd::Value(self.port.log.at as u64 - access.width.bytes()),
+                None => Odd::Access(row.step),
+            });
+        }
+        match access
+            .written
+            .map(|v| memory.store(access.addr, access.width, v))
+        {
+            Some(Err(_)) => Err(Odd::Access(row.step)),
+            _ => Ok(()),
+        }
     }
 
     /// The `ecall` at the pc retired.
@@ -228,7 +267,9 @@ impl<'t, C: Consumer<'t>> Run<'_, '_, 't, C> {
         self.walk.hart.pc = self.walk.hart.pc.wrapping_add(ECALL_BYTES);
         let view = self.image.view();
         self.fill.flush_ops(&view, self.consumer);
-        self.consumer.call(self.walk.call().map_err(|_| Odd)?);
+        self.consumer
+            .call(self.walk.call().map_err(|_| Odd::Chunk)?);
+        self.from = self.walk.step();
         if let Some(row) = self.fill.rows.checked_sub(1) {
             const RD: usize = 2;
             if let Some(place) = view.values[RD].get_mut(row) {

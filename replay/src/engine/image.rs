@@ -5,19 +5,30 @@
 //! area | state block | jump table | code | descriptor
 //! ```
 //!
+//! Where memory is followed ([`Columns::FOLLOW`]), the guest's 4 GiB are behind it, with guards on
+//! both sides, and have the protection that the guest's pages have. An access that it forbids raises
+//! a signal in generated code; the handler leaves it with `reason::FAULT`. Signals of other code go
+//! to the handler that was there before.
+//!
 //! The object comes from a sealed memory file, so nobody can change or shorten it once it was
 //! checked; its code is the same pages for all threads. No page is writable and executable.
 
 use super::CompileError;
 use super::shared::Shared;
+use crate::memory::Memory;
 use crate::witness::batch::{Storage, View};
-use hartlog_format::contract::{HartState, TABLE_OFFSET, WINDOW};
-use hartlog_format::layout::{LOG_BYTES_PER_STEP, PAGE};
-use hartlog_format::witness::{BATCH_OPS, BATCH_ROWS, Columns, MemoryOp, area};
+use hartlog_abi::Prot;
+use hartlog_format::contract::{HartState, LAST_ADDRESS, TABLE_OFFSET, WINDOW};
+use hartlog_format::layout::{LOG_BYTES_PER_STEP, PAGE, WINDOW_END};
+use hartlog_format::witness::{BATCH_OPS, BATCH_ROWS, Columns, MemoryOp, area, image};
+use memmap2::{MmapMut, MmapOptions};
+use rustix::fs::{MemfdFlags, SealFlags};
 use std::fs::File;
 use std::io::{self, Write};
-use std::os::fd::{AsRawFd, FromRawFd};
+use std::ops::Range;
+use std::os::fd::{AsRawFd, FromRawFd, RawFd};
 use std::ptr::{self, NonNull};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// A checked object in a sealed memory file.
 #[derive(Debug)]
@@ -58,12 +69,31 @@ impl Code {
     }
 }
 
+/// Pages that can be mapped several times: a file without name of this size, and a mapping of it.
+pub(crate) fn shared_memory(len: u64) -> io::Result<(File, MmapMut)> {
+    let file = File::from(rustix::fs::memfd_create(
+        "hartlog-guest",
+        MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING,
+    )?);
+    file.set_len(len)?;
+    rustix::fs::fcntl_add_seals(&file, SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL)?;
+    let mut options = MmapOptions::new();
+    options.len(len as usize).no_reserve_swap();
+    // SAFETY: the file has no name, its size is sealed, and no other process has it. The other
+    // mappings of it are those of images, which are accessed only while the owner of this mapping
+    // is borrowed (`Image::enter`).
+    let map = unsafe { options.map_mut(&file)? };
+    Ok((file, map))
+}
+
 /// The memory of one thread.
 pub(super) struct Image<'c> {
     code: &'c Code,
     start: NonNull<u8>,
     len: usize,
     interrupts: Interrupts,
+    /// Who this is, among all images: whose memory is mapped behind it.
+    id: u64,
 }
 
 /// Signals that this process handles. A handler runs on the stack of what it interrupts, and
@@ -127,20 +157,18 @@ unsafe impl Send for Image<'_> {}
 impl<'c> Image<'c> {
     /// Maps an object.
     pub(super) fn new(code: &'c Code) -> io::Result<Image<'c>> {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
         let shared = &code.shared;
-        let len = area::LEN + shared.len;
-        let map = |at: *mut libc::c_void, len, protection, flags, fd, offset| {
-            // SAFETY: without MAP_FIXED a new mapping replaces none; with it, `at` and `len` are
-            // inside a mapping that this function made.
-            let start = unsafe { libc::mmap(at, len, protection, flags, fd, offset) };
-            if start == libc::MAP_FAILED {
-                Err(io::Error::last_os_error())
-            } else {
-                Ok(start.cast::<u8>())
-            }
-        };
+        let mut len = area::LEN + shared.len;
+        if code.columns.contains(Columns::FOLLOW) {
+            signal::prepare()?;
+            // The host may refuse it: a limit of the size of files is one of these pages, too.
+            shared_memory(WINDOW_END)?;
+            len = area::LEN + (image::GUEST + WINDOW_END + image::GUARD) as usize;
+        }
         let private = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
-        let start = map(ptr::null_mut(), len, libc::PROT_NONE, private, -1, 0)?;
+        // SAFETY: without MAP_FIXED a new mapping replaces none.
+        let start = unsafe { map(ptr::null_mut(), len, libc::PROT_NONE, private, -1, 0)? };
         let start = NonNull::new(start).ok_or(io::ErrorKind::Unsupported)?;
         // From here on dropped in the case of an error.
         let mut image = Image {
@@ -148,6 +176,7 @@ impl<'c> Image<'c> {
             start,
             len,
             interrupts: Interrupts::handled(),
+            id: NEXT.fetch_add(1, Ordering::Relaxed),
         };
         image.protect(0, area::LEN, libc::PROT_READ | libc::PROT_WRITE)?;
         let fd = code.file.as_raw_fd();
@@ -160,7 +189,9 @@ impl<'c> Image<'c> {
             let at = image.place(area::LEN + segment.range.start).cast();
             let flags = libc::MAP_PRIVATE | libc::MAP_FIXED;
             let offset = segment.offset as libc::off_t;
-            map(at, segment.range.len(), protection, flags, fd, offset)?;
+            // SAFETY: the segment is inside this mapping (`MAX` bytes from the state block on at
+            // most, checked with the object), of which no reference is alive.
+            unsafe { map(at, segment.range.len(), protection, flags, fd, offset)? };
         }
         let base = image.place(area::LEN) as u64;
         for (at, value) in &shared.relocations {
@@ -172,7 +203,34 @@ impl<'c> Image<'c> {
         let pages = (shared.table_bytes as u64).next_multiple_of(PAGE) as usize;
         image.protect(table, pages, libc::PROT_READ)?;
         image.state().window = WINDOW;
+        image.state().last_address = LAST_ADDRESS;
         Ok(image)
+    }
+
+    /// Maps the guest's memory, if it is not there, and gives its pages the protection that they
+    /// have now.
+    fn follow(&mut self, memory: &mut Memory) -> io::Result<()> {
+        let changes = memory.changes(self.id);
+        let (file, changes) = changes.ok_or(io::ErrorKind::Unsupported)?;
+        let guest = area::LEN + image::GUEST as usize;
+        if let Some(file) = file {
+            let at = self.place(guest).cast();
+            let flags = libc::MAP_SHARED | libc::MAP_FIXED | libc::MAP_NORESERVE;
+            let (len, fd) = (WINDOW_END as usize, file.as_raw_fd());
+            // SAFETY: these bytes are inside this mapping, and no reference to them is ever made.
+            unsafe { map(at, len, libc::PROT_NONE, flags, fd, 0)? };
+        }
+        for change in changes {
+            let protection = match change.prot {
+                Prot::None => libc::PROT_NONE,
+                Prot::Read => libc::PROT_READ,
+                Prot::ReadWrite => libc::PROT_READ | libc::PROT_WRITE,
+            };
+            let Range { start, end } = change.range;
+            let at = guest + start as usize;
+            self.protect(at, (end - start) as usize, protection)?;
+        }
+        Ok(())
     }
 
     /// An address inside the mapping.
@@ -205,7 +263,10 @@ impl<'c> Image<'c> {
     /// batch already. The state block says how far it came, with `log` and `ops` as distances from
     /// their starts.
     ///
-    /// `None` if there is not enough log or room in the batch for so many steps.
+    /// `memory` is what is followed, where memory is.
+    ///
+    /// `None` if there is not enough log or room in the batch for so many steps, or if memory cannot
+    /// be followed.
     pub(super) fn enter(
         &mut self,
         target: u32,
@@ -213,8 +274,12 @@ impl<'c> Image<'c> {
         log: &[u8],
         rows: usize,
         ops: usize,
+        memory: Option<&mut Memory>,
     ) -> Option<&mut HartState> {
         let columns = self.code.columns;
+        if columns.contains(Columns::FOLLOW) {
+            self.follow(memory?).ok()?;
+        }
         let enough = budget.checked_mul(LOG_BYTES_PER_STEP)? <= log.len() as u64
             && (!columns.has_rows() || budget.checked_add(rows as u64)? <= BATCH_ROWS as u64)
             && (!columns.contains(Columns::MEMORY)
@@ -236,16 +301,164 @@ impl<'c> Image<'c> {
         // version and flags were checked): its entry follows the C calling convention. Its code
         // accesses the state block, the jump table, at most 8 bytes of the log and one row and two
         // memory operations for each step of the budget (there is room, see above), and nothing
-        // else; no instruction of it raises a signal.
+        // else; no instruction of it raises a signal. If it follows memory, it also accesses the
+        // guest's pages and the guards around them: every address is a register that was compared
+        // with the last address, and a displacement of `image::REACH` at most. `memory`, which
+        // owns the other mapping of these pages, is borrowed here. The signal that a forbidden
+        // access raises makes it leave.
         unsafe {
             let enter: extern "C" fn(*mut HartState, u64) = std::mem::transmute(enter);
-            enter(state, target);
+            if columns.contains(Columns::FOLLOW) {
+                let code = &self.code.shared;
+                let place = |at: usize| self.place(area::LEN + at) as usize;
+                let running = signal::Running {
+                    code: place(0)..place(code.len),
+                    leave: place(code.leave),
+                    state,
+                };
+                signal::run(running, || enter(state, target));
+            } else {
+                enter(state, target);
+            }
         }
         drop(blocked);
         let state = self.state();
         state.log = state.log.wrapping_sub(log.as_ptr() as u64);
         state.ops = state.ops.wrapping_sub(ops_start) / size_of::<MemoryOp>() as u64;
         Some(state)
+    }
+}
+
+/// # Safety
+/// With `MAP_FIXED`, `at` and `len` are bytes that belong to the caller and that nobody refers to.
+unsafe fn map(
+    at: *mut libc::c_void,
+    len: usize,
+    protection: libc::c_int,
+    flags: libc::c_int,
+    fd: RawFd,
+    offset: libc::off_t,
+) -> io::Result<*mut u8> {
+    // SAFETY: as the caller says.
+    let start = unsafe { libc::mmap(at, len, protection, flags, fd, offset) };
+    if start == libc::MAP_FAILED {
+        Err(io::Error::last_os_error())
+    } else {
+        Ok(start.cast::<u8>())
+    }
+}
+
+/// Signals that generated code raises.
+mod signal {
+    use hartlog_format::contract::{HartState, reason};
+    use std::cell::RefCell;
+    use std::io;
+    use std::ops::Range;
+    use std::ptr;
+    use std::sync::OnceLock;
+
+    /// Generated code that runs on this thread.
+    #[derive(Debug)]
+    pub(super) struct Running {
+        /// Its addresses.
+        pub(super) code: Range<usize>,
+        /// Where it is left.
+        pub(super) leave: usize,
+        pub(super) state: *mut HartState,
+    }
+
+    thread_local! {
+        static RUNNING: RefCell<Option<Running>> = const { RefCell::new(None) };
+    }
+
+    /// What was done about the signal before.
+    static BEFORE: OnceLock<libc::sigaction> = OnceLock::new();
+
+    /// Makes sure that signals of generated code on this thread are handled.
+    pub(super) fn prepare() -> io::Result<()> {
+        // SAFETY: all zero is a value of these structures, and the calls write to them only.
+        let (stack, action) = unsafe {
+            let mut stack: libc::stack_t = std::mem::zeroed();
+            let mut action: libc::sigaction = std::mem::zeroed();
+            let failed = libc::sigaltstack(ptr::null(), &mut stack) != 0
+                || libc::sigaction(libc::SIGSEGV, ptr::null(), &mut action) != 0;
+            if failed {
+                return Err(io::Error::last_os_error());
+            }
+            (stack, action)
+        };
+        // Generated code has no stack. The standard library gives one to every thread that it
+        // starts, and to the first.
+        if stack.ss_flags & libc::SS_DISABLE != 0 {
+            return Err(io::ErrorKind::Unsupported.into());
+        }
+        let handler: extern "C" fn(_, _, _) = handle;
+        let handler = handler as *const () as usize;
+        if action.sa_sigaction == handler {
+            return Ok(());
+        }
+        BEFORE.get_or_init(|| action);
+        let mut own = action;
+        own.sa_sigaction = handler;
+        own.sa_flags = libc::SA_SIGINFO | libc::SA_ONSTACK;
+        // SAFETY: the handler is of the type that these flags ask for; it only does what a handler
+        // may do.
+        unsafe {
+            libc::sigemptyset(&mut own.sa_mask);
+            if libc::sigaction(libc::SIGSEGV, &own, ptr::null_mut()) != 0 {
+                return Err(io::Error::last_os_error());
+            }
+        }
+        Ok(())
+    }
+
+    /// Calls generated code.
+    pub(super) fn run(running: Running, code: impl FnOnce()) {
+        RUNNING.set(Some(running));
+        code();
+        RUNNING.set(None);
+    }
+
+    extern "C" fn handle(
+        signal: libc::c_int,
+        info: *mut libc::siginfo_t,
+        context: *mut libc::c_void,
+    ) {
+        const RIP: usize = libc::REG_RIP as usize;
+        // SAFETY: the system hands over a valid context, of which nobody else has a reference.
+        let at = unsafe { &mut (*context.cast::<libc::ucontext_t>()).uc_mcontext.gregs[RIP] };
+        let ours = RUNNING.with(|running| {
+            // It is borrowed for a moment by this thread only, and not while generated code runs.
+            let running = running.try_borrow().ok()?;
+            let running = running.as_ref()?;
+            let inside = running.code.contains(&(*at as usize));
+            inside.then_some((running.leave, running.state))
+        });
+        if let Some((leave, state)) = ours {
+            // SAFETY: generated code runs, so that the state block is there; who called it accesses
+            // it again only when it has left.
+            unsafe { (*state).reason = reason::FAULT };
+            *at = leave as i64;
+            return;
+        }
+        let before = BEFORE.get();
+        let function = before.map_or(libc::SIG_DFL, |b| b.sa_sigaction);
+        if function == libc::SIG_DFL || function == libc::SIG_IGN {
+            // SAFETY: restores the default, which is what happens when the access is tried again.
+            unsafe { libc::signal(signal, libc::SIG_DFL) };
+        } else if before.is_some_and(|b| b.sa_flags & libc::SA_SIGINFO != 0) {
+            // SAFETY: who installed it with this flag gave a function of this type.
+            unsafe {
+                let function: extern "C" fn(_, _, _) = std::mem::transmute(function);
+                function(signal, info, context);
+            }
+        } else {
+            // SAFETY: and without it, of this one.
+            unsafe {
+                let function: extern "C" fn(libc::c_int) = std::mem::transmute(function);
+                function(signal);
+            }
+        }
     }
 }
 

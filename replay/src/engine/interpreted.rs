@@ -1,6 +1,6 @@
 //! Chunks re-executed by the interpreter.
 
-use crate::chunk::{LogPort, MemorySink, NoSink, Walk};
+use crate::chunk::{LogPort, MemorySink, NoSink, PortFault, Walk};
 use crate::error::Difference;
 use crate::program::{self, Program};
 use crate::rows::{RowPort, next_row};
@@ -58,14 +58,15 @@ impl Ops {
 
 impl MemorySink for Ops {
     #[inline(always)]
-    fn read(&mut self, addr: u64, width: Width, value: u64) -> Result<(), u64> {
+    fn read(&mut self, addr: u64, width: Width, value: u64) -> Result<(), PortFault> {
         self.push(addr, value, width.bytes() as u32);
         Ok(())
     }
 
     #[inline(always)]
-    fn write(&mut self, addr: u64, width: Width, value: u64) {
+    fn write(&mut self, addr: u64, width: Width, value: u64) -> Result<(), PortFault> {
         self.push(addr, value, width.bytes() as u32 | MemoryOp::WRITE);
+        Ok(())
     }
 }
 
@@ -159,7 +160,7 @@ fn burst<'t, S: MemorySink>(
     code: &program::Code<LogPort<'t, S>>,
     port: &mut LogPort<'t, S>,
     limit: u64,
-) -> Stop<crate::chunk::PortFault> {
+) -> Stop<PortFault> {
     let (count, stop) = code.run(&mut walk.hart, port, limit, |port, count| {
         port.steps += count;
     });

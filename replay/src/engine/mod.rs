@@ -15,10 +15,14 @@ mod image;
 mod interpreted;
 mod shared;
 
+pub(crate) use compiled::shared_memory;
+
 pub use cache::{Cache, CompileError};
 pub use shared::ObjectError;
 
-use crate::error::Difference;
+use crate::chunk::Row;
+use crate::error::{Difference, DifferenceKind};
+use crate::memory::Memory;
 use crate::program::Program;
 use crate::witness::{Columns, Consumer};
 use hartlog_format::parse::Chunk;
@@ -80,7 +84,10 @@ impl<'p, 't> Engine<'p, 't> {
         Engine {
             program,
             columns,
-            kind: Kind::Interpreted(interpreted::Code::new(program, columns)),
+            kind: Kind::Interpreted(interpreted::Code::new(
+                program,
+                interpreted_columns(columns),
+            )),
         }
     }
 
@@ -167,6 +174,11 @@ impl<'p, 't> Engine<'p, 't> {
         self.columns
     }
 
+    /// Whether it can follow memory itself.
+    pub(crate) fn follows(&self) -> bool {
+        self.columns.contains(Columns::FOLLOW) && self.worker().follows()
+    }
+
     /// Whether it executes compiled code.
     pub fn is_compiled(&self) -> bool {
         matches!(self.kind, Kind::Compiled(_))
@@ -182,9 +194,20 @@ impl<'p, 't> Engine<'p, 't> {
             engine: self,
             kind: match compiled {
                 Some(worker) => WorkerKind::Compiled(Box::new(worker)),
-                None => WorkerKind::Interpreted(Box::new(interpreted::Worker::new(self.columns))),
+                None => {
+                    let columns = interpreted_columns(self.columns);
+                    WorkerKind::Interpreted(Box::new(interpreted::Worker::new(columns)))
+                }
             },
         }
+    }
+}
+
+/// The columns that the interpreter hands over in place of these: it does not follow memory.
+fn interpreted_columns(columns: Columns) -> Columns {
+    match columns {
+        Columns::FOLLOW => Columns::MEMORY,
+        columns => columns,
     }
 }
 
@@ -200,6 +223,13 @@ enum WorkerKind<'e, 't> {
 }
 
 impl<'t> Worker<'_, '_, 't> {
+    /// Whether it follows memory itself: it wants the consumer's ([`Columns::FOLLOW`]). If it
+    /// should and does not, it hands over memory operations.
+    pub(crate) fn follows(&self) -> bool {
+        let follow = self.engine.columns.contains(Columns::FOLLOW);
+        follow && matches!(self.kind, WorkerKind::Compiled(_))
+    }
+
     /// Re-executes a chunk; the checksum is not looked at.
     ///
     /// # Errors
@@ -223,7 +253,10 @@ impl<'t> Worker<'_, '_, 't> {
             }
             WorkerKind::Compiled(worker) => match worker.replay(program, chunk, consumer) {
                 Ok(hart) => hart,
-                Err(compiled::Odd) => return Err(explain(program, chunk)),
+                Err(odd) => {
+                    let memory = consumer.followed();
+                    return Err(explain(program, chunk, &odd, memory));
+                }
             },
         };
         let output = consumer.end_chunk(&hart);
@@ -231,14 +264,65 @@ impl<'t> Worker<'_, '_, 't> {
     }
 }
 
-/// What is wrong with a chunk that compiled code found odd.
-fn explain(program: &Program, chunk: &Chunk<'_>) -> ReplayError {
-    struct Nothing;
-    impl crate::chunk::Consumer for Nothing {}
-    match crate::chunk::replay(program, chunk, &mut Nothing) {
-        Err(difference) => ReplayError::Difference(Box::new(difference)),
-        Ok(_) => ReplayError::Engine {
-            chunk: chunk.header.index.get(),
-        },
+/// What compiled code found odd in a chunk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Odd {
+    /// Anything but what is below.
+    Chunk,
+    /// Memory is followed, and the value at this place in the log is not what it holds.
+    Value(u64),
+    /// Memory is followed, and an access from this step on is not allowed. All before it is right.
+    Access(u64),
+}
+
+/// What is wrong with a chunk that compiled code found odd. `memory` is as it was then.
+fn explain(
+    program: &Program,
+    chunk: &Chunk<'_>,
+    odd: &Odd,
+    memory: Option<&mut Memory>,
+) -> ReplayError {
+    let mut find = Find {
+        odd: *odd,
+        memory: memory.as_deref(),
+        log: 0,
+        found: None,
+    };
+    let result = crate::chunk::replay(program, chunk, &mut find);
+    let index = chunk.header.index.get();
+    let found = find
+        .found
+        .map(|(step, pc, kind)| Difference::new(program, index, step, pc, kind));
+    match found.or(result.err()) {
+        Some(difference) => ReplayError::Difference(Box::new(difference)),
+        None => ReplayError::Engine { chunk: index },
+    }
+}
+
+/// Finds the access that compiled code found odd.
+struct Find<'m> {
+    odd: Odd,
+    memory: Option<&'m Memory>,
+    /// Bytes of log read.
+    log: u64,
+    found: Option<(u64, u64, DifferenceKind)>,
+}
+
+impl crate::chunk::Consumer for Find<'_> {
+    fn row(&mut self, row: &Row<'_>) {
+        let (Some(memory), Some(access)) = (self.memory, row.access) else {
+            return;
+        };
+        let log = self.log;
+        self.log += access.read.map_or(0, |_| access.width.bytes());
+        let suspect = match self.odd {
+            Odd::Chunk => false,
+            Odd::Value(at) => at == log && access.read.is_some(),
+            Odd::Access(from) => row.step >= from,
+        };
+        if suspect && self.found.is_none() {
+            let kind = memory.compare(&access);
+            self.found = kind.map(|kind| (row.step, row.pc, kind));
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! In place of compiled code, where there is none: machines other than x86-64 Linux.
 
-use super::CompileError;
 use super::shared::Shared;
+use super::{CompileError, Odd};
 use crate::program::Program;
 use crate::witness::{Columns, Consumer};
 use hartlog_format::parse::Chunk;
@@ -21,7 +21,9 @@ impl Code {
     }
 }
 
-pub(super) struct Odd;
+pub(crate) fn shared_memory(_: u64) -> std::io::Result<(std::fs::File, memmap2::MmapMut)> {
+    Err(std::io::ErrorKind::Unsupported.into())
+}
 
 /// Cannot be made.
 pub(super) struct Worker<'c>(&'c Code);

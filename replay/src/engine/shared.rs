@@ -5,14 +5,14 @@ use hartlog_format::contract::{
     Program, STATE_BIAS, SYMBOL_PROGRAM, TABLE_ENTRY, TABLE_OFFSET,
 };
 use hartlog_format::layout::PAGE;
-use hartlog_format::witness::Columns;
+use hartlog_format::witness::{Columns, image};
 use object::read::elf::{Dyn, ElfFile64, ProgramHeader, Rela};
 use object::{LittleEndian as LE, Object, ObjectSymbol, elf};
 use std::mem::offset_of;
 use std::ops::Range;
 
 /// Largest address of an object, in bytes.
-const MAX_LEN: u64 = 1 << 30;
+const MAX_LEN: u64 = image::MAX;
 
 /// Why an object cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -62,6 +62,8 @@ pub(super) struct Shared {
     pub len: usize,
     /// The entry stub.
     pub enter: usize,
+    /// The stub that leaves with what is in the state block.
+    pub leave: usize,
     /// Guest address of entry 0 of the jump table.
     pub table_base: u64,
     /// Per halfword from there on where its block is; 0 if there is none.
@@ -128,6 +130,7 @@ impl Shared {
             relocations,
             len: (last as u64).next_multiple_of(PAGE) as usize,
             enter: 0,
+            leave: 0,
             table_base: 0,
             table: Vec::new(),
             table_bytes: 0,
@@ -186,6 +189,8 @@ impl Shared {
         expect("state", 0, field(offset_of!(Program, state))?)?;
         let enter = self.executable(field(offset_of!(Program, enter))?);
         let enter = enter.ok_or(ObjectError::Shape("the entry is not in the code"))?;
+        let leave = self.executable(field(offset_of!(Program, leave))?);
+        let leave = leave.ok_or(ObjectError::Shape("the exit is not in the code"))?;
         let no_entry = self.executable(field(offset_of!(Program, no_entry))?);
         let no_entry = no_entry.ok_or(ObjectError::Shape("the stubs are not in the code"))?;
         let table_base = field(offset_of!(Program, table_base))?;
@@ -209,6 +214,7 @@ impl Shared {
             table.push(if target == no_entry { 0 } else { target as u32 });
         }
         self.enter = enter;
+        self.leave = leave;
         self.table_base = table_base;
         self.table = table;
         self.table_bytes = table_bytes;

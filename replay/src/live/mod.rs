@@ -18,6 +18,7 @@ pub use ring::{OpenError, Ring, RingError};
 use crate::check::{CheckError, Report};
 use crate::drive::{header_of_program, pin};
 use crate::engine::Engine;
+use crate::witness::Columns;
 use core_affinity::CoreId;
 use file::TraceFile;
 use hartlog_format::ring::state;
@@ -59,6 +60,15 @@ pub struct Options {
     pub trace: Option<Destination>,
     /// Leave out memory consistency.
     pub no_memory: bool,
+}
+
+impl Options {
+    /// The columns that an engine for [`run`] must hand over.
+    pub fn columns(&self) -> Columns {
+        let allowed = core_affinity::get_core_ids().unwrap_or_default();
+        let (_, threads) = placement(self, &allowed);
+        crate::check::columns(!self.no_memory, threads.len())
+    }
 }
 
 /// Size of a ring for so many threads: half of the last-level cache, so that what the program
@@ -177,9 +187,9 @@ const STUCK: Duration = Duration::from_millis(400);
 /// How often the thread that watches looks.
 const TICK: Duration = Duration::from_millis(100);
 
-/// Runs a program and checks its trace. The engine must hand over
-/// [`Columns`](crate::witness::Columns)`::MEMORY` unless memory is left out. Standard input,
-/// output and error of this process are the program's. SIGINT and SIGTERM are passed on to it.
+/// Runs a program and checks its trace. The engine must hand over [`Options::columns`], or
+/// [`Columns::MEMORY`] in place of [`Columns::FOLLOW`]. Standard input, output and error of this
+/// process are the program's. SIGINT and SIGTERM are passed on to it.
 ///
 /// `warn` is told what is not as it should be, at most once for each reason.
 ///
@@ -284,10 +294,11 @@ impl Session<'_, '_, '_> {
             let handles: Vec<_> = self
                 .threads
                 .iter()
-                .map(|core| {
+                .enumerate()
+                .map(|(thread, core)| {
                     scope.spawn(move || {
                         let pinned = pin(*core, allowed);
-                        (shared.serve(*core), pinned)
+                        (shared.serve(thread, *core), pinned)
                     })
                 })
                 .collect();

@@ -5,10 +5,10 @@ use super::LiveError;
 use super::file::{TraceFile, frame, parts};
 use super::process::Bell;
 use super::ring::{Ring, RingError};
-use crate::check::{CheckError, Followed, Follower, Merge, contradiction, first_of};
+use crate::check::{CheckError, Followed, Follower, Merge};
 use crate::chunk::{first_difference, start_state};
 use crate::drive::Thread;
-use crate::engine::{Engine, ReplayError};
+use crate::engine::Engine;
 use crate::error::{Difference, DifferenceKind};
 use hartlog_format::parse::{Chunk, Header};
 use hartlog_format::ring::{Park, Ticket, Wait};
@@ -33,22 +33,23 @@ struct Done<'t> {
     chunk: Chunk<'t>,
     ticket: Ticket,
     hart: Hart,
-    followed: Followed<'t>,
+    /// `None`: memory was followed meanwhile.
+    followed: Option<Followed<'t>>,
     frame: Option<Vec<u8>>,
 }
 
-/// A chunk that is wrong, and its header, if that could be read: the chunk before may be wrong, too,
-/// and comes first.
-struct Wrong {
+/// A chunk that is wrong, and the chunk, if there may be a difference that comes first: at the end of
+/// the chunk before, or in memory.
+struct Wrong<'t> {
     error: LiveError,
-    header: Option<Box<ChunkHeader>>,
+    chunk: Option<Box<Chunk<'t>>>,
 }
 
-impl<E: Into<LiveError>> From<E> for Wrong {
-    fn from(error: E) -> Wrong {
+impl<E: Into<LiveError>> From<E> for Wrong<'_> {
+    fn from(error: E) -> Self {
         Wrong {
             error: error.into(),
-            header: None,
+            chunk: None,
         }
     }
 }
@@ -58,7 +59,7 @@ struct Waiting<'t> {
     next: u64,
     /// A thread is at the one before `next`.
     busy: bool,
-    done: BTreeMap<u64, Result<Done<'t>, Wrong>>,
+    done: BTreeMap<u64, Result<Done<'t>, Wrong<'t>>>,
 }
 
 /// What chunks come to, in order.
@@ -83,6 +84,8 @@ pub(super) struct Shared<'a, 'p, 't> {
     engine: &'a Engine<'p, 't>,
     bell: &'a Bell,
     memory: bool,
+    /// One thread takes the chunks in order and follows memory as it goes.
+    in_order: bool,
     /// Level of compression, if there is a trace file; `Some(None)`: no compression.
     file: Option<Option<i32>>,
     threads: u32,
@@ -167,6 +170,12 @@ pub(super) struct Setting<'a, 'p, 't> {
 
 impl<'a, 'p, 't> Shared<'a, 'p, 't> {
     pub(super) fn new(setting: Setting<'a, 'p, 't>) -> Shared<'a, 'p, 't> {
+        let program = setting.engine.program();
+        let in_order = setting.memory && setting.engine.follows();
+        let merge = match in_order {
+            true => Merge::following(program),
+            false => Merge::new(program, setting.memory),
+        };
         Shared {
             ring: setting.ring,
             slots: setting.slots,
@@ -174,6 +183,7 @@ impl<'a, 'p, 't> Shared<'a, 'p, 't> {
             engine: setting.engine,
             bell: setting.bell,
             memory: setting.memory,
+            in_order,
             file: setting.file.as_ref().map(TraceFile::zstd),
             threads: setting.threads as u32,
             claimed: AtomicU64::new(0),
@@ -190,7 +200,7 @@ impl<'a, 'p, 't> Shared<'a, 'p, 't> {
                 done: BTreeMap::new(),
             }),
             sum: Mutex::new(Sum {
-                merge: Merge::new(setting.engine.program(), setting.memory),
+                merge,
                 file: setting.file,
                 last: None,
                 end: (end::NEXT, 0),
@@ -268,11 +278,14 @@ impl<'a, 'p, 't> Shared<'a, 'p, 't> {
     }
 
     /// Consumes chunks until there are no more.
-    pub(super) fn serve(&self, core: Option<usize>) -> Thread {
+    pub(super) fn serve(&self, thread: usize, core: Option<usize>) -> Thread {
         let mut stats = Thread {
             core,
             ..Thread::default()
         };
+        if self.in_order && thread != 0 {
+            return stats;
+        }
         let mut worker = self.engine.worker();
         let spare = lock(&self.sum).merge.spare();
         let mut follower = Follower::new(self.memory, spare);
@@ -320,7 +333,7 @@ impl<'a, 'p, 't> Shared<'a, 'p, 't> {
         follower: &mut Follower<'t>,
         ticket: Ticket,
         index: u64,
-    ) -> Result<Done<'t>, Wrong> {
+    ) -> Result<Done<'t>, Wrong<'t>> {
         if self.free_for(ticket).load(Ordering::Acquire) != index {
             return Err(RingError::Order {
                 chunk: index,
@@ -336,22 +349,19 @@ impl<'a, 'p, 't> Shared<'a, 'p, 't> {
             self.last.store(index, Ordering::Release);
             self.alarm();
         }
-        let program = self.engine.program();
-        let wrong = |error: CheckError| Wrong {
-            error: error.into(),
-            header: Some(Box::new(*chunk.header)),
+        let (hart, followed) = if self.in_order {
+            (self.follow(worker, &chunk)?, None)
+        } else {
+            let wrong = |error: CheckError| Wrong {
+                error: error.into(),
+                chunk: Some(Box::new(chunk)),
+            };
+            let replayed = worker.replay(&chunk, follower);
+            let replayed = replayed.map_err(|error| wrong(error.into()))?;
+            let engine = CheckError::Engine { chunk: index };
+            let followed = replayed.output.ok_or_else(|| wrong(engine))?;
+            (replayed.hart, Some(followed))
         };
-        let replayed = worker.replay(&chunk, follower);
-        let replayed = replayed.map_err(|error| match error {
-            // Inside a chunk the first difference may be one of memory.
-            ReplayError::Difference(found) if self.memory => {
-                wrong(first_of(program, &chunk, found))
-            }
-            error => wrong(error.into()),
-        })?;
-        let followed = replayed
-            .output
-            .ok_or_else(|| wrong(contradiction(program, &chunk)))?;
         let frame = match self.file {
             // The file says so itself when it is its turn.
             Some(Some(level)) => frame(level, &parts(&chunk)).ok(),
@@ -360,14 +370,36 @@ impl<'a, 'p, 't> Shared<'a, 'p, 't> {
         Ok(Done {
             chunk,
             ticket,
-            hart: replayed.hart,
+            hart,
             followed,
             frame,
         })
     }
 
+    /// Re-executes the next chunk and follows memory; the one before it was taken.
+    fn follow(
+        &self,
+        worker: &mut crate::engine::Worker<'_, 'p, 't>,
+        chunk: &Chunk<'t>,
+    ) -> Result<Hart, CheckError> {
+        let mut sum = lock(&self.sum);
+        if sum.chunks == 0 {
+            sum.merge.start(&self.header, Some(chunk.header))?;
+        }
+        // What it starts with must not reach memory if it is not what the one before ended with.
+        if let Some(last) = &sum.last {
+            self.continuous(last, chunk.header)?;
+        }
+        let hart = sum.merge.follow(|consumer| {
+            let replayed = worker.replay(chunk, consumer)?;
+            Ok(replayed.hart)
+        })?;
+        sum.merge.end(chunk.header, &hart)?;
+        Ok(hart)
+    }
+
     /// Takes the result of a chunk, and those whose turn it is.
-    fn hand_in(&self, index: u64, result: Result<Done<'t>, Wrong>) {
+    fn hand_in(&self, index: u64, result: Result<Done<'t>, Wrong<'t>>) {
         let mut waiting = lock(&self.waiting);
         waiting.done.insert(index, result);
         if waiting.busy {
@@ -404,13 +436,15 @@ impl<'a, 'p, 't> Shared<'a, 'p, 't> {
         } = done;
         let header = chunk.header;
         let mut sum = lock(&self.sum);
-        if sum.chunks == 0 {
-            sum.merge.start(&self.header, Some(header))?;
+        if let Some(followed) = followed {
+            if sum.chunks == 0 {
+                sum.merge.start(&self.header, Some(header))?;
+            }
+            if let Some(last) = &sum.last {
+                self.continuous(last, header)?;
+            }
+            sum.merge.take(followed)?;
         }
-        if let Some(last) = &sum.last {
-            self.continuous(last, header)?;
-        }
-        sum.merge.take(followed)?;
         sum.last = Some(hart);
         sum.end = (header.end_kind.get(), header.end_code.get());
         sum.chunks += 1;
@@ -428,16 +462,32 @@ impl<'a, 'p, 't> Shared<'a, 'p, 't> {
         Ok(())
     }
 
-    /// What is wrong with the next chunk: that the one before does not end where it starts, if that
-    /// is so.
-    fn first_error(&self, wrong: Wrong) -> LiveError {
-        let sum = lock(&self.sum);
-        match (&sum.last, &wrong.header) {
-            (Some(last), Some(header)) => match self.continuous(last, header) {
-                Err(error) => error.into(),
-                Ok(()) => wrong.error,
-            },
-            _ => wrong.error,
+    /// What is wrong with the next chunk.
+    fn first_error(&self, wrong: Wrong<'t>) -> LiveError {
+        match wrong.chunk {
+            Some(chunk) => self.first_difference(&chunk, wrong.error),
+            None => wrong.error,
+        }
+    }
+
+    /// The first difference of the next chunk: that the one before does not end where it starts, if
+    /// that is so, or one in memory.
+    fn first_difference(&self, chunk: &Chunk<'t>, known: LiveError) -> LiveError {
+        let mut sum = lock(&self.sum);
+        if sum.chunks == 0
+            && let Err(error) = sum.merge.start(&self.header, Some(chunk.header))
+        {
+            return error.into();
+        }
+        if let Some(last) = &sum.last
+            && let Err(error) = self.continuous(last, chunk.header)
+        {
+            return error.into();
+        }
+        let from = chunk.header.first_step.get();
+        match known {
+            LiveError::Check(known) if self.memory => sum.merge.first_of(chunk, from, known).into(),
+            known => known,
         }
     }
 

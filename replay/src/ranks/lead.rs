@@ -314,7 +314,7 @@ fn bring_together<'t>(
 ) -> Result<(), RanksError> {
     let Range { start, end } = finding.range;
     let followed = match finding.sum {
-        Some(sum) => follow(trace, engine, merge, rank, end, &sum)?,
+        Some(mut sum) => follow(trace, engine, merge, rank, end, &mut sum)?,
         None => Followed::Wrong(None),
     };
     let (from, after) = match followed {
@@ -333,19 +333,15 @@ fn follow<'t>(
     merge: &mut Merge<'_>,
     rank: usize,
     end: u64,
-    sum: &Sum,
+    sum: &mut Sum,
 ) -> Result<Followed, RanksError> {
     let Some(auditor) = merge.auditor() else {
         return Ok(Followed::Right);
     };
     let mut last = None;
-    for segment in &sum.segments {
-        // All or nothing: what is wrong is looked for in memory as it was before.
-        let agrees = auditor.agree(&segment.lines);
-        if agrees
-            .and_then(|()| auditor.accesses(&segment.lines))
-            .is_err()
-        {
+    for segment in &mut sum.segments {
+        // What is wrong is looked for in memory as it was before.
+        if !auditor.accesses(&mut segment.lines) {
             return Ok(Followed::Wrong(last));
         }
         let Some(own) = &segment.call else {

@@ -48,6 +48,7 @@ pub use crate::chunk::Call;
 pub use counts::{Counter, Counts};
 pub use hartlog_format::witness::{BATCH_OPS, BATCH_ROWS, BATCH_STEPS, Columns, MemoryOp};
 
+use crate::memory::Memory;
 use crate::program::Program;
 use hartlog_format::parse::Chunk;
 use hartlog_isa::{Hart, Inst};
@@ -74,6 +75,12 @@ pub trait Consumer<'t> {
     /// An environment call, before its result is set. All memory operations before it were handed
     /// over; its row may come earlier or later.
     fn call(&mut self, _call: &Call<'t>) {}
+
+    /// The memory to be followed, for [`Columns::FOLLOW`].
+    #[doc(hidden)]
+    fn followed(&mut self) -> Option<&mut Memory> {
+        None
+    }
 
     /// The chunk is at its end, in this state, and nothing inside it is wrong.
     fn end_chunk(&mut self, end: &Hart) -> Self::Output;

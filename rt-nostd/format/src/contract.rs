@@ -32,7 +32,7 @@ pub const SYMBOL_STATE: &str = "__hartlog_state";
 /// First bytes of [`Program::magic`].
 pub const PROGRAM_MAGIC: u64 = u64::from_le_bytes(*b"HARTLOGP");
 /// Version of everything in this module; object and runtime must agree.
-pub const CONTRACT_VERSION: u32 = 2;
+pub const CONTRACT_VERSION: u32 = 3;
 
 /// [`Program::flags`]: reads are logged, chunks are sealed.
 pub const FLAG_TRACE: u32 = 1;
@@ -73,7 +73,12 @@ pub struct HartState {
     pub ops: u64,
     /// Replay: [`WINDOW`].
     pub window: [u64; 4],
+    /// Replay: [`LAST_ADDRESS`].
+    pub last_address: u64,
 }
+
+/// Largest value of a register from which a replay that follows memory forms an address.
+pub const LAST_ADDRESS: u64 = u32::MAX as u64;
 
 /// Per width (1, 2, 4, 8 bytes) the largest address of an access inside the guest's window, less
 /// `GUEST_MIN`.
@@ -116,6 +121,8 @@ pub mod offset {
     pub const OPS: i32 = offset_of!(HartState, ops) as i32 - STATE_BIAS;
     /// [`HartState::window`].
     pub const WINDOW: i32 = offset_of!(HartState, window) as i32 - STATE_BIAS;
+    /// [`HartState::last_address`].
+    pub const LAST_ADDRESS: i32 = offset_of!(HartState, last_address) as i32 - STATE_BIAS;
     /// First entry of the jump table.
     pub const TABLE: i32 = TABLE_OFFSET as i32 - STATE_BIAS;
 }
@@ -143,6 +150,9 @@ pub mod reason {
     /// Replay: an address outside the guest's window. Registers, pc and counts are not in place:
     /// the chunk is to be executed again by other means.
     pub const ADDRESS: u64 = 4;
+    /// Replay that follows memory: a value read is not what memory holds. As [`ADDRESS`], but `pc`
+    /// is where the value is in the log, in bytes from where the log pointer points.
+    pub const MISMATCH: u64 = 5;
 }
 
 /// Descriptor of a translated program, emitted by the compiler as [`SYMBOL_PROGRAM`]. Pointers are

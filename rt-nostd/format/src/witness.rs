@@ -47,6 +47,9 @@ impl Columns {
     pub const STEPS: Columns = Columns(256);
     /// Everything.
     pub const ALL: Columns = Columns(511);
+    /// Nothing is handed over, and memory is followed: values read are compared with memory, what
+    /// is stored goes there. Only on its own, and only where chunks are taken in order.
+    pub const FOLLOW: Columns = Columns(512);
 
     /// The columns of a row, each on its own.
     pub const EACH: [Columns; 7] = [
@@ -103,7 +106,7 @@ impl Columns {
 
     /// The set of a number; `None` if it names none.
     pub const fn from_bits(bits: u16) -> Option<Columns> {
-        if bits & !Columns::ALL.0 == 0 {
+        if bits & !Columns::ALL.0 == 0 || bits == Columns::FOLLOW.0 {
             Some(Columns(bits))
         } else {
             None
@@ -191,6 +194,28 @@ pub mod area {
     pub const fn column(column: Columns) -> usize {
         ROWS + column.0.trailing_zeros() as usize * COLUMN
     }
+}
+
+/// The guest's memory of a replay that follows it ([`Columns::FOLLOW`]).
+pub mod image {
+    use super::*;
+
+    /// Most bytes of a replay's image, from the state block to the end of its code.
+    pub const MAX: u64 = 1 << 30;
+
+    /// Bytes that cannot be accessed on both sides of the guest's 4 GiB.
+    pub const GUARD: u64 = 1 << 16;
+
+    /// From the state block to guest address 0, in bytes.
+    pub const GUEST: u64 = MAX + GUARD;
+
+    /// The largest distance of an access from a value of a register that was checked.
+    pub const REACH: i32 = 4096;
+
+    /// Displacement from `rbp` of guest address 0.
+    pub const DISPLACEMENT: i32 = (GUEST - STATE_BIAS as u64) as i32;
+
+    const _: () = assert!(GUARD > REACH as u64 + 8);
 }
 
 /// Displacement from `rbp` of a place in the area. `rbp` points into the state block, and the area

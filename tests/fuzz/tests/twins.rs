@@ -7,11 +7,13 @@ use hartlog_format::status::FaultKind;
 use hartlog_format::trace::{ChunkHeader, FileHeader};
 use hartlog_isa::{Inst, Op};
 use replay::check::{self, CheckError};
+use replay::engine::{Cache, Choice, Engine};
 use replay::error::DifferenceKind;
 use replay::interp::{End, Interpreter, Options};
 use replay::io::Buffers;
 use replay::program::Program;
 use replay::trace::{Trace, TraceError};
+use replay::witness::Columns;
 use std::mem::offset_of;
 use tests::elf::{Image, PF_R, PF_W, PF_X, Segment};
 use zerocopy::{FromBytes, IntoBytes};
@@ -70,10 +72,23 @@ fn refusal(trace: &Trace, program: &Program, no_memory: bool) -> DifferenceKind 
         no_memory,
         ..Default::default()
     };
-    match check::check(trace, program, &options, &mut |_| {}) {
-        Err(CheckError::Difference(difference)) => difference.kind,
+    let difference = |result| match result {
+        Err(CheckError::Difference(difference)) => *difference,
         other => panic!("it is not the twin's: {other:?}"),
+    };
+    let wanted = difference(check::check(trace, program, &options, &mut |_| {}));
+    // Compiled code finds the same: what memory forbids, by a signal where memory is followed.
+    let sets: &[Columns] = match no_memory {
+        true => &[Columns::NONE],
+        false => &[Columns::FOLLOW, Columns::MEMORY],
+    };
+    for columns in sets {
+        let (engine, _) = Engine::choose(program, *columns, Choice::Compiled, &Cache::none())
+            .unwrap_or_else(|e| panic!("no compiled code: {e}"));
+        let found = check::check_with(trace, &engine, &options, &mut |_| {});
+        assert_eq!(difference(found), wanted, "{columns:?}");
     }
+    wanted.kind
 }
 
 #[test]
