@@ -314,6 +314,14 @@ impl Recorder {
         Ok(())
     }
 
+    /// Writes the last bytes before the log pointer, which generated code had not stored yet.
+    pub fn complete(&mut self, state: &HartState, last: &[u8]) {
+        let to = with_exposed_provenance_mut(state.log as usize - last.len());
+        // SAFETY: the log pointer has advanced over these bytes, inside of the slot, which is the
+        // producer's; `last` is not in the ring.
+        unsafe { core::ptr::copy_nonoverlapping(last.as_ptr(), to, last.len()) };
+    }
+
     /// Header, log and events of the open chunk so far.
     pub fn so_far(&mut self, state: &HartState) -> (&ChunkHeader, &[u8], &[u8]) {
         let log = self.ring.log(self.ticket);

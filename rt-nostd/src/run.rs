@@ -301,6 +301,7 @@ impl Run {
         let steps = self.steps();
         if let Some(recorder) = &mut self.host.recorder {
             self.state.log += fault.log;
+            recorder.complete(self.state, &fault.vector[..fault.waiting.min(16)]);
             let (header, log, events) = recorder.so_far(self.state);
             let count = steps - header.first_step.get();
             let hart = replay(&mut self.decoder, header, log, events, count);

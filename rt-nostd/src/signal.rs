@@ -34,6 +34,8 @@ struct Noted {
     addr: AtomicU64,
     refund: AtomicU64,
     log: AtomicU64,
+    waiting: AtomicU64,
+    vector: [AtomicU64; 2],
 }
 
 static NOTED: Noted = Noted {
@@ -41,6 +43,8 @@ static NOTED: Noted = Noted {
     addr: AtomicU64::new(0),
     refund: AtomicU64::new(0),
     log: AtomicU64::new(0),
+    waiting: AtomicU64::new(0),
+    vector: [AtomicU64::new(0), AtomicU64::new(0)],
 };
 
 /// A fault in generated code.
@@ -54,16 +58,26 @@ pub struct HostFault {
     pub refund: u64,
     /// Bytes logged beyond the log pointer.
     pub log: u64,
+    /// How many of them, the last ones, are not in the log yet but in [`HostFault::vector`].
+    pub waiting: usize,
+    /// xmm0.
+    pub vector: [u8; 16],
 }
 
 /// The fault because of which generated code left last.
 pub fn last_fault() -> HostFault {
     let signal = NOTED.signal.load(Ordering::Relaxed);
+    let mut vector = [0; 16];
+    let (low, high) = vector.split_at_mut(8);
+    low.copy_from_slice(&NOTED.vector[0].load(Ordering::Relaxed).to_le_bytes());
+    high.copy_from_slice(&NOTED.vector[1].load(Ordering::Relaxed).to_le_bytes());
     HostFault {
         access: signal == SIGSEGV as u64 || signal == SIGBUS as u64,
         addr: NOTED.addr.load(Ordering::Relaxed),
         refund: NOTED.refund.load(Ordering::Relaxed),
         log: NOTED.log.load(Ordering::Relaxed),
+        waiting: NOTED.waiting.load(Ordering::Relaxed) as usize,
+        vector,
     }
 }
 
@@ -81,12 +95,15 @@ unsafe extern "C" {
     fn hartlog_sigreturn();
 }
 
-/// Byte offsets in the kernel's `siginfo_t` and `ucontext_t` (`asm/sigcontext.h`).
+/// Byte offsets in the kernel's `siginfo_t` and `ucontext_t` (`asm/sigcontext.h`), and in what its
+/// pointer to the state of vector registers points to (Intel SDM volume 1, 10.5.1).
 mod offset {
     pub(super) const SI_CODE: usize = 8;
     pub(super) const SI_ADDR: usize = 16;
     pub(super) const SI_SYSCALL: usize = 24;
     pub(super) const RIP: usize = 40 + 16 * 8;
+    pub(super) const VECTORS: usize = 40 + 23 * 8;
+    pub(super) const XMM0: usize = 160;
 }
 
 /// Sets the handlers and their stack.
@@ -197,7 +214,18 @@ extern "C" fn handler(signal: i32, info: usize, context: usize) {
     NOTED.signal.store(signal as u64, Ordering::Relaxed);
     NOTED.addr.store(addr, Ordering::Relaxed);
     NOTED.refund.store(site.refund.into(), Ordering::Relaxed);
-    NOTED.log.store(site.log.into(), Ordering::Relaxed);
+    NOTED.log.store(site.logged().into(), Ordering::Relaxed);
+    NOTED
+        .waiting
+        .store(site.waiting().into(), Ordering::Relaxed);
+    // SAFETY: as above; the kernel saves vector registers for every signal on x86-64.
+    let vector = unsafe {
+        let saved = with_exposed_provenance::<usize>(context + offset::VECTORS).read();
+        with_exposed_provenance::<[u64; 2]>(saved + offset::XMM0).read()
+    };
+    for (noted, half) in NOTED.vector.iter().zip(vector) {
+        noted.store(half, Ordering::Relaxed);
+    }
     let state = with_exposed_provenance_mut::<HartState>(program.raw.state as usize);
     // SAFETY: the state block belongs to generated code, which is stopped at `rip`.
     unsafe {

@@ -852,6 +852,42 @@ impl Asm {
         self.emit(Code::Prefetchw_m8, [m.into()]);
     }
 
+    /// `movd`/`movq xmm0, mem`: 32 or 64 bits, zero-extended.
+    pub fn vector_load(&mut self, size: Size, m: Mem) {
+        let code = sized!(size, Movd_xmm_rm32, Movq_xmm_xmmm64);
+        self.emit(code, [R::XMM0.into(), m.into()]);
+    }
+
+    /// `movd xmm0, reg`
+    pub fn vector_from(&mut self, r: Gpr) {
+        self.emit(Code::Movd_xmm_rm32, [R::XMM0.into(), r.of(Size::D).into()]);
+    }
+
+    /// Inserts a value from memory at the byte `at` of xmm0, a multiple of its size, not 0.
+    pub fn vector_insert(&mut self, size: Size, at: u32, m: Mem) {
+        let code = match size {
+            Size::B => Code::Pinsrb_xmm_r32m8_imm8,
+            Size::H => Code::Pinsrw_xmm_r32m16_imm8,
+            Size::D => Code::Pinsrd_xmm_rm32_imm8,
+            Size::Q => {
+                self.emit(Code::Movhps_xmm_m64, [R::XMM0.into(), m.into()]);
+                return;
+            }
+        };
+        let lane = i64::from(at >> size as u32);
+        self.emit(code, [R::XMM0.into(), m.into(), lane.into()]);
+    }
+
+    /// Stores the lower 8 bytes of xmm0, or all 16.
+    pub fn vector_store(&mut self, all: bool, m: Mem) {
+        let code = if all {
+            Code::Movups_xmmm128_xmm
+        } else {
+            Code::Movq_xmmm64_xmm
+        };
+        self.emit(code, [m.into(), R::XMM0.into()]);
+    }
+
     /// `jmp reg`
     pub fn jmp_reg(&mut self, r: Gpr) {
         self.emit(Code::Jmp_rm64, [r.of(Size::Q).into()]);

@@ -19,6 +19,7 @@ use crate::asm::{Alu, Asm, Cond, Gpr, Label, Mem, Rm, Size};
 use crate::block::{Follow, Step, Uses, Value, is_pure, values};
 use crate::borrow::{Loan, Loans};
 use crate::local;
+use crate::log::Log;
 use crate::place::{A, BUDGET, Placement, slot};
 use crate::rewrite;
 use crate::rows::Written;
@@ -206,6 +207,8 @@ enum ColdKind {
         target: u64,
         refund: u32,
         log: u32,
+        /// How many of these bytes are still in xmm0.
+        waiting: u32,
         written: Written,
         dirty: u32,
         lazies: Vec<(u8, Lazy)>,
@@ -245,8 +248,7 @@ pub struct Emitter<'a> {
     dirty: u32,
     /// Registers whose value is known to be a sign-extended 32-bit one.
     sext: u32,
-    /// Bytes logged in this block so far.
-    pub(crate) log: u32,
+    pub(crate) log: Log,
     /// Replay: rows written in this block so far, not yet counted.
     pub(crate) row: u32,
     /// Replay: bytes of memory operations written in this block so far.
@@ -309,7 +311,7 @@ impl<'a> Emitter<'a> {
             lazy_mask: 0,
             dirty: 0,
             sext: 0,
-            log: 0,
+            log: Log::default(),
             row: 0,
             ops: 0,
             window: Window::default(),
@@ -343,7 +345,7 @@ impl<'a> Emitter<'a> {
             self.window.start(steps);
         }
         self.steps = steps.len() as u32;
-        self.log = 0;
+        self.start_log(steps);
         self.row = 0;
         self.ops = 0;
         self.sext = 0;
@@ -435,6 +437,7 @@ impl<'a> Emitter<'a> {
                     target,
                     refund,
                     log,
+                    waiting,
                     written,
                     dirty,
                     lazies,
@@ -451,7 +454,7 @@ impl<'a> Emitter<'a> {
                     for (r, lazy) in lazies {
                         self.set_lazy(r, lazy);
                     }
-                    self.log = log;
+                    (self.log.bytes, self.log.waiting) = (log, waiting);
                     (self.row, self.ops) = (written.rows, written.ops);
                     self.settle_all();
                     self.bump_log();
@@ -1114,7 +1117,7 @@ impl<'a> Emitter<'a> {
     /// Records that the next host instruction may raise a signal on behalf of the current guest
     /// instruction.
     pub(crate) fn site(&mut self) {
-        self.site_with_log(self.log);
+        self.site_with_log(self.log.bytes);
     }
 
     /// The same, with `log` bytes logged before the guest instruction.
@@ -1123,7 +1126,7 @@ impl<'a> Emitter<'a> {
             host: self.asm.pos(),
             pc: self.pc as u32,
             refund: (self.steps - self.index) as u16,
-            log: log as u16,
+            log: Site::pack_log(log, self.log.waiting),
         });
     }
 
@@ -1134,7 +1137,7 @@ impl<'a> Emitter<'a> {
             self.asm.alu_imm(Alu::Add, Size::Q, BUDGET, refund as i32);
             let mut written = self.written_so_far();
             written.rows = written.rows.min(self.index);
-            self.advance(self.log, written);
+            self.advance(self.log.bytes, written);
             self.asm.mov_imm(A, self.pc as i64);
             if self.region == 0 {
                 self.jump(Dest::Stub(Stub::Jump));
@@ -1153,8 +1156,9 @@ impl<'a> Emitter<'a> {
     /// Advances the log pointer over what this block logged, and what counts rows and memory
     /// operations.
     pub(crate) fn bump_log(&mut self) {
-        self.advance(self.log, self.written_so_far());
-        (self.log, self.row, self.ops) = (0, 0, 0);
+        self.store_waiting();
+        self.advance(self.log.bytes, self.written_so_far());
+        (self.log.bytes, self.row, self.ops) = (0, 0, 0);
     }
 
     /// How to get to a block from here without moving registers first.
@@ -1180,7 +1184,7 @@ impl<'a> Emitter<'a> {
             && self.dirty == 0
             && self.homes_in_place();
         let written = self.written_so_far();
-        if refund == 0 && self.log == 0 && written.nothing() && in_place {
+        if refund == 0 && self.log.bytes == 0 && written.nothing() && in_place {
             self.jcc_to(cond, target);
             return;
         }
@@ -1191,7 +1195,8 @@ impl<'a> Emitter<'a> {
             ColdKind::Exit {
                 target,
                 refund,
-                log: self.log,
+                log: self.log.bytes,
+                waiting: self.log.waiting,
                 written,
                 dirty: self.dirty,
                 lazies,
@@ -1215,6 +1220,7 @@ impl<'a> Emitter<'a> {
                     target,
                     refund: 0,
                     log: 0,
+                    waiting: 0,
                     written: Written::default(),
                     dirty: 0,
                     lazies: Vec::new(),

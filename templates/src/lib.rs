@@ -23,6 +23,7 @@ mod encode;
 mod flow;
 mod follow;
 mod local;
+mod log;
 mod memory;
 mod muldiv;
 mod pairs;

@@ -5,22 +5,11 @@
 //! at a static offset from the log pointer.
 
 use crate::asm::{Alu, Cond, Gpr, Mem, Rm, Size};
-use crate::emit::{Emitter, Lazy, Mode, Src};
+use crate::emit::{Emitter, Lazy, Src};
 use crate::place::{A, D, LOG, field};
 use crate::rows::{Access, Written};
 use hartlog_format::contract::offset;
 use hartlog_isa::{Effect, Inst, Op, Width};
-
-/// Bytes of a line of the host's cache.
-const LINE: u32 = 64;
-
-/// How far ahead of a log store its line is asked for. A store that misses the first-level cache
-/// holds up all stores behind it on some hosts (see docs/performance.md).
-const PREFETCH_DISTANCE: i32 = 512;
-
-/// Of each line's worth of log in a block, the byte from which a prefetch pays. A block that logs
-/// less has none.
-const FIRST_PREFETCH: u32 = 8;
 
 pub(crate) fn size(width: Width) -> Size {
     match width {
@@ -52,25 +41,10 @@ impl Emitter<'_> {
         }
     }
 
-    /// Appends a value to the log.
-    fn log_value(&mut self, width: Width, value: Gpr) {
-        if self.config.mode == Mode::Trace {
-            let before = self.log;
-            self.asm
-                .store(size(width), Mem::host(LOG, before as i32), value);
-            self.log += width.bytes() as u32;
-            let lines = |log: u32| (log + LINE - FIRST_PREFETCH) / LINE;
-            if lines(before) != lines(self.log) {
-                let ahead = self.log as i32 + PREFETCH_DISTANCE;
-                self.asm.prefetch_for_store(Mem::host(LOG, ahead));
-            }
-        }
-    }
-
     /// Replay: where the next value read stands in the log.
     pub(crate) fn logged(&mut self, width: Width) -> Mem {
-        let mem = Mem::host(LOG, self.log as i32);
-        self.log += width.bytes() as u32;
+        let mem = Mem::host(LOG, self.log.bytes as i32);
+        self.log.bytes += width.bytes() as u32;
         mem
     }
 
@@ -101,8 +75,11 @@ impl Emitter<'_> {
         let dst = if inst.rd == 0 { A } else { self.dst(inst.rd) };
         let mem = self.guest(address, A, D);
         self.site();
+        let logged = self.log_read(width, mem);
         self.load_from(&inst, width, dst, mem);
-        self.log_value(width, dst);
+        if !logged {
+            self.log_value(width, dst);
+        }
     }
 
     /// A load whose value is in the log.
@@ -427,7 +404,7 @@ impl Emitter<'_> {
         self.settle_all();
         self.consume(&inst);
         let mem = self.atomic_address(&inst, width);
-        let before = self.log;
+        let before = self.log.bytes;
         let size = size(width);
         if self.following() {
             self.follow_amo(&inst, width);

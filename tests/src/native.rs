@@ -290,7 +290,16 @@ extern "C" fn on_signal(
             state.reason = reason::FAULT;
             registers[libc::REG_RSP as usize] += i64::from(site.refund);
             if active.log {
-                registers[libc::REG_RDI as usize] += i64::from(site.log);
+                let log = &mut registers[libc::REG_RDI as usize];
+                *log += i64::from(site.logged());
+                let waiting = usize::from(site.waiting());
+                // SAFETY: the kernel saves vector registers for every signal; the log pointer has
+                // advanced over these bytes.
+                unsafe {
+                    let vector = &raw const (*context.uc_mcontext.fpregs)._xmm[0];
+                    let to = (*log as *mut u8).sub(waiting);
+                    ptr::copy_nonoverlapping(vector.cast::<u8>(), to, waiting);
+                }
             }
         }
         None => {

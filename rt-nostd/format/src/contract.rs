@@ -19,8 +19,8 @@
 //! # Faults
 //!
 //! A signal in generated code (SIGSEGV, SIGBUS, or SIGILL from a deliberate `ud2`) is resolved by
-//! the [`Site`] of its host address; the handler stores pc, corrected budget and log, and
-//! continues at [`Program::leave`] with [`reason::FAULT`].
+//! the [`Site`] of its host address; the handler stores pc, corrected budget and log (with
+//! what still waits in `xmm0`), and continues at [`Program::leave`] with [`reason::FAULT`].
 
 use crate::layout::{GUEST_END, GUEST_MIN};
 use core::mem::{offset_of, size_of};
@@ -264,8 +264,30 @@ pub struct Site {
     pub pc: u32,
     /// Steps charged by the block for this instruction and those after it.
     pub refund: u16,
-    /// Bytes logged since the log pointer was last advanced, before this instruction.
+    /// Bytes logged since the log pointer was last advanced, before this instruction
+    /// ([`Site::logged`]), and how many of them are in a register still ([`Site::waiting`]).
     pub log: u16,
+}
+
+impl Site {
+    const LOGGED_BITS: u32 = 12;
+
+    /// [`Site::log`] for `logged` bytes, the last `waiting` of which are in the lower bytes of
+    /// `xmm0` and not in the log yet.
+    pub fn pack_log(logged: u32, waiting: u32) -> u16 {
+        debug_assert!(logged < 1 << Site::LOGGED_BITS && waiting < 16);
+        (logged | waiting << Site::LOGGED_BITS) as u16
+    }
+
+    /// Bytes logged since the log pointer was last advanced, before this instruction.
+    pub fn logged(&self) -> u16 {
+        self.log & ((1 << Site::LOGGED_BITS) - 1)
+    }
+
+    /// How many of them, the last ones, are in the lower bytes of `xmm0` and not in the log yet.
+    pub fn waiting(&self) -> u16 {
+        self.log >> Site::LOGGED_BITS
+    }
 }
 
 /// A guest function, for messages.

@@ -514,6 +514,11 @@ impl Prover {
                 };
                 everything = false;
                 let budget = state.gpr[RSP];
+                let waiting = if unit.config.mode == Mode::Trace {
+                    state.bytes_waiting(&mut self.pool)
+                } else {
+                    0
+                };
                 match self.site(
                     unit,
                     position,
@@ -522,6 +527,7 @@ impl Prover {
                     state.gpr[RDI],
                     guest.retired,
                     guest.log,
+                    waiting,
                 ) {
                     Ok(more) => out.extend(more),
                     Err(what) => return apart(what),
@@ -615,6 +621,7 @@ impl Prover {
         log: Term,
         retired: u32,
         logged: u32,
+        waiting: u32,
     ) -> Result<Vec<Equation>, String> {
         let site = unit.sites.iter().find(|s| s.host == host);
         let Some(site) = site else {
@@ -631,7 +638,13 @@ impl Prover {
         let left = p.sub(start, gone);
         let mut out = vec![equation("budget at a site", 0, corrected, left)];
         if unit.config.mode != Mode::Fast {
-            let more = p.val(u64::from(site.log), 64);
+            if u32::from(site.waiting()) != waiting {
+                return Err(format!(
+                    "{waiting} bytes wait at {host:#x}, not {}",
+                    site.waiting()
+                ));
+            }
+            let more = p.val(u64::from(site.logged()), 64);
             let corrected = p.add(log, more);
             let start = p.var(REGISTERS[RDI], 64);
             let bytes = p.val(u64::from(logged), 64);
@@ -673,8 +686,16 @@ impl Prover {
             let GuestAccess { addr, value, .. } = *g;
             out.push(equation("address", i as u32 + 1, h.addr, addr));
             out.push(equation("value", i as u32 + 1, h.value, value));
-            out.extend(self.site(unit, h.host, g.pc, h.budget, h.log, g.retired, g.log)?);
-            if unit.config.mode == Mode::Trace && h.logged < g.log {
+            let waiting = if unit.config.mode == Mode::Trace {
+                h.waiting
+            } else {
+                0
+            };
+            let site = self.site(
+                unit, h.host, g.pc, h.budget, h.log, g.retired, g.log, waiting,
+            )?;
+            out.extend(site);
+            if unit.config.mode == Mode::Trace && h.logged + h.waiting < g.log {
                 return Err(format!("access {i}: {} bytes logged before", h.logged));
             }
         }
@@ -711,8 +732,14 @@ impl Prover {
             ));
         }
         let mut out = Vec::new();
+        // At a fault the rest is in xmm0; that the site says so has been checked.
+        let logged = state.bytes_logged() as usize;
         for (i, byte) in expected.into_iter().enumerate() {
-            let Some(host) = state.log.get(&(i as i64)) else {
+            let waiting = match i.checked_sub(logged) {
+                Some(at) if !everything => state.vector.get(at),
+                _ => None,
+            };
+            let Some(host) = state.log.get(&(i as i64)).or(waiting) else {
                 return Err(format!("byte {i} of the log is not written"));
             };
             out.push(equation("log byte", i as u32 + 1, *host, byte));

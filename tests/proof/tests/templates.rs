@@ -40,6 +40,16 @@ fn every_instruction_in_every_placement() {
 }
 
 #[test]
+fn values_logged_together() {
+    let Some(mut prover) = prover() else { return };
+    let mut report = Report::default();
+    idioms::gathered(scope(), &mut |case, _| {
+        report.prove(&mut prover, "values logged together", case, None);
+    });
+    done(&report);
+}
+
+#[test]
 #[ignore = "takes minutes: scripts/prove"]
 fn prepared_operands() {
     let Some(mut prover) = prover() else { return };

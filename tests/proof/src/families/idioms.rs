@@ -247,3 +247,43 @@ pub fn skips(scope: Scope, visit: Visit) {
         }
     }
 }
+
+/// Values read one after the other, which are logged together: every sequence of three widths and
+/// runs of one width, with nothing, a way out or a store between them.
+pub fn gathered(scope: Scope, visit: Visit) {
+    const LOADS: [Op; 4] = [Op::Lb, Op::Lhu, Op::Lw, Op::Ld];
+    let full = scope == Scope::Full;
+    let mut sequences = Vec::new();
+    for a in LOADS {
+        for b in LOADS {
+            sequences.push(vec![a, b]);
+            sequences.extend(LOADS.map(|c| vec![a, b, c]));
+        }
+        sequences.extend([4, 9, 17].map(|n| vec![a; n]));
+    }
+    // rd and base of the loads in turn: pinned, in memory, the base overwritten, x0.
+    let registers = [(4, 1), (16, 1), (5, 17), (1, 1), (0, 2)];
+    let between = [
+        None,
+        Some(Inst::new(Op::Beq, 0, 2, 3, 256)),
+        Some(Inst::new(Op::Sd, 0, 2, 3, 8)),
+        Some(Inst::new(Op::Addi, 2, 2, 0, 1)),
+    ];
+    for checked in [false, true] {
+        let config = placed(Mode::Trace, checked, 0);
+        for sequence in &sequences {
+            for (n, other) in between.iter().enumerate() {
+                if !full && (n > 1 || checked) && sequence.len() > 2 {
+                    continue;
+                }
+                let mut insts = Vec::new();
+                for (i, op) in sequence.iter().enumerate() {
+                    let (rd, rs1) = registers[(i + n) % registers.len()];
+                    insts.push(Inst::new(*op, rd, rs1, 0, 8 * i as i32));
+                    insts.extend(*other);
+                }
+                visit(&Case::new(&config, case::straight(&insts)), None);
+            }
+        }
+    }
+}

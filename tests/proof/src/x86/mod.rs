@@ -77,6 +77,8 @@ pub struct Access {
     pub log: Term,
     /// Bytes of the log written then, from its start without a gap.
     pub logged: u32,
+    /// Bytes read before this that are not written there but wait in xmm0.
+    pub waiting: u32,
 }
 
 /// A read of the jump table.
@@ -109,6 +111,11 @@ pub struct State {
     pub accesses: Vec<Access>,
     /// Bytes written to the log by distance from its start.
     pub log: BTreeMap<i64, Term>,
+    /// The lower bytes of xmm0, as far as they are known.
+    pub vector: Vec<Term>,
+    /// Address and bytes of what was read into xmm0 last, if nothing was accessed since: the same
+    /// value is read again for the guest's register.
+    pub gathered: Option<(Term, u8)>,
     /// Reads of the jump table.
     pub table: Vec<TableRead>,
     /// Conditions under which this path is taken (one bit each, all true).
@@ -152,9 +159,38 @@ impl State {
             fields,
             accesses: Vec::new(),
             log: BTreeMap::new(),
+            vector: Vec::new(),
+            gathered: None,
             table: Vec::new(),
             path: Vec::new(),
             demands: Vec::new(),
+        }
+    }
+}
+
+impl State {
+    /// Bytes that reads of the guest's memory have read.
+    pub fn bytes_read(&self) -> u32 {
+        let reads = self.accesses.iter().filter(|a| !a.write);
+        reads.map(|a| u32::from(a.bytes)).sum()
+    }
+
+    /// Bytes of the log that are written, from its start without a gap.
+    pub fn bytes_logged(&self) -> u32 {
+        (0..).take_while(|at| self.log.contains_key(at)).count() as u32
+    }
+
+    /// How many of the bytes read are not logged; they have to be the lowest ones of xmm0, else
+    /// there are none.
+    pub fn bytes_waiting(&self, pool: &mut Pool) -> u32 {
+        let logged = self.bytes_logged() as usize;
+        let mut read = Vec::new();
+        for a in self.accesses.iter().filter(|a| !a.write) {
+            read.extend((0..a.bytes).map(|k| pool.extract(a.value, 8 * k, 8)));
+        }
+        match read.get(logged..) {
+            Some(rest) if self.vector.starts_with(rest) => rest.len() as u32,
+            _ => 0,
         }
     }
 }
@@ -482,12 +518,12 @@ impl Machine<'_> {
                 Ok(self.pool.var(&format!("read{at}"), width))
             }
             Place::Guest(addr) => {
-                let before: u32 = s
-                    .accesses
-                    .iter()
-                    .filter(|a| !a.write)
-                    .map(|a| u32::from(a.bytes))
-                    .sum();
+                if s.gathered.take() == Some((addr, bytes))
+                    && let Some(last) = s.accesses.last()
+                {
+                    return Ok(last.value);
+                }
+                let before = s.bytes_read();
                 let value = self.pool.var(&format!("read{before}"), width);
                 self.access(i, s, false, addr, bytes, value);
                 Ok(value)
@@ -517,8 +553,10 @@ impl Machine<'_> {
             host: i.ip32(),
             budget: s.gpr[RSP],
             log: s.gpr[RDI],
-            logged: (0..).take_while(|at| s.log.contains_key(at)).count() as u32,
+            logged: s.bytes_logged(),
+            waiting: s.bytes_waiting(self.pool),
         });
+        s.gathered = None;
     }
 
     /// Writes memory.
@@ -566,6 +604,65 @@ impl Machine<'_> {
             }
             Place::Table(_) => Err(outside),
         }
+    }
+
+    /// Moves between xmm0 and memory, or from a register to xmm0.
+    pub(crate) fn vector(&mut self, i: &Instruction, s: &mut State) -> Result<(), Refusal> {
+        use iced_x86::Mnemonic::{Movd, Movhps, Movq, Pinsrb, Pinsrd, Pinsrw};
+        let is_vector = |n: u32| i.op_kind(n) == OpKind::Register && i.op_register(n).is_xmm();
+        let bytes = match i.memory_size().size() as u8 {
+            _ if i.op_kind(0) != OpKind::Memory && i.op_kind(1) != OpKind::Memory => 4,
+            bytes => bytes,
+        };
+        if i.op_kind(0) == OpKind::Memory && i.op1_register() == Register::XMM0 {
+            let outside = Refusal::Outside {
+                host: i.ip32(),
+                what: i.to_string(),
+            };
+            let Place::Log(at) = self.place(i, s)? else {
+                return Err(outside);
+            };
+            // Beyond what was read it may write where eight bytes for each value have room.
+            let read = i64::from(s.bytes_read());
+            let reads = s.accesses.iter().filter(|a| !a.write).count() as i64;
+            if at < 0 || at + i64::from(bytes) > 8 * reads {
+                return Err(outside);
+            }
+            let inside = (read - at).clamp(0, i64::from(bytes)) as usize;
+            for (at, byte) in (at..).zip(s.vector.get(..inside).ok_or(outside.clone())?) {
+                if s.log.insert(at, *byte).is_some() {
+                    return Err(outside);
+                }
+            }
+            s.vector.clear();
+            return Ok(());
+        }
+        if !is_vector(0) || i.op0_register() != Register::XMM0 || is_vector(1) {
+            return Err(self.no_model(i));
+        }
+        let value = match i.op_kind(1) {
+            OpKind::Register => self.register(s, i.op1_register()),
+            _ => {
+                let value = self.load(i, s, bytes)?;
+                s.gathered = s.accesses.last().map(|a| (a.addr, a.bytes));
+                value
+            }
+        };
+        let at = match i.mnemonic() {
+            Movd | Movq => 0,
+            Movhps => 8,
+            Pinsrb | Pinsrw | Pinsrd => usize::from(i.immediate8()) * usize::from(bytes),
+            _ => return Err(self.no_model(i)),
+        };
+        if s.vector.len() < at {
+            return Err(self.no_model(i));
+        }
+        s.vector.truncate(at);
+        for k in 0..bytes {
+            let byte = self.pool.extract(value, 8 * k, 8);
+            s.vector.push(byte);
+        }
+        Ok(())
     }
 
     /// Reads an operand.

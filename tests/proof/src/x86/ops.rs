@@ -193,6 +193,12 @@ impl Machine<'_> {
         if i.has_lock_prefix() || i.has_rep_prefix() || i.has_repne_prefix() {
             return Err(self.no_model(i));
         }
+        if matches!(
+            i.mnemonic(),
+            Movd | Movq | Movups | Movhps | Pinsrb | Pinsrw | Pinsrd
+        ) {
+            return self.vector(i, s);
+        }
         self.note(i, s);
         match i.mnemonic() {
             Mov => {

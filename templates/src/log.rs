@@ -1,0 +1,152 @@
+//! The log of values read.
+//!
+//! Every value read goes to the log in program order, at a static offset from the log pointer. A
+//! host retires fewer stores in a cycle than anything else, so consecutive values of a block are
+//! gathered in `xmm0`, up to 16 bytes, and stored at once. What waits there is stored on the cold
+//! path of a side exit; at a fault the runtime does it ([`Site::waiting`]).
+//!
+//! [`Site::waiting`]: hartlog_format::contract::Site::waiting
+
+use crate::asm::{Gpr, Mem};
+use crate::block::Step;
+use crate::emit::{Emitter, Mode};
+use crate::memory::size;
+use crate::place::LOG;
+use hartlog_isa::{Effect, Flow, Width};
+
+/// Bytes of a line of the host's cache.
+const LINE: u32 = 64;
+
+/// How far ahead of a log store its line is asked for. A store that misses the first-level cache
+/// holds up all stores behind it on some hosts (see docs/performance.md).
+const PREFETCH_DISTANCE: i32 = 512;
+
+/// Of each line's worth of log in a block, the byte from which a prefetch pays. A block that logs
+/// less has none.
+const FIRST_PREFETCH: u32 = 8;
+
+/// Bytes that wait at most, until they are stored at once.
+const BATCH: u32 = 16;
+
+/// What is known about the log within a block.
+#[derive(Default)]
+pub(crate) struct Log {
+    /// Bytes of values read in this block so far.
+    pub bytes: u32,
+    /// How many of them, the last ones, are in xmm0 and not stored yet.
+    pub waiting: u32,
+    /// Per step, whether the value that it reads is to wait for that of the next step that reads.
+    waits: Vec<bool>,
+}
+
+impl Log {
+    /// A block begins.
+    fn start(&mut self, steps: &[Step]) {
+        (self.bytes, self.waiting) = (0, 0);
+        self.waits.clear();
+        self.waits.resize(steps.len(), false);
+        // The last step that reads, if its value can wait, and the bytes of its batch.
+        let mut last: Option<(usize, u32)> = None;
+        for (i, step) in steps.iter().enumerate() {
+            let Some(inst) = step.inst else {
+                last = None;
+                continue;
+            };
+            match inst.op.effect() {
+                Effect::Read(width) => {
+                    let width = width.bytes() as u32;
+                    let batch = match last {
+                        Some((l, b)) if b % width == 0 && b + width <= BATCH => {
+                            self.waits[l] = true;
+                            b + width
+                        }
+                        _ => width,
+                    };
+                    last = Some((i, batch));
+                }
+                Effect::None if matches!(inst.flow(), Flow::Next | Flow::Branch | Flow::Jal) => {}
+                Effect::Write(_) => {}
+                _ => last = None,
+            }
+        }
+    }
+}
+
+impl Emitter<'_> {
+    /// A block begins: which values are to wait for others.
+    pub(crate) fn start_log(&mut self, steps: &[Step]) {
+        let steps = match self.config.mode {
+            Mode::Trace => steps,
+            Mode::Fast | Mode::Replay => &[],
+        };
+        self.log.start(steps);
+    }
+
+    /// Whether the value that the current step reads is to wait for another.
+    fn waits(&self) -> bool {
+        self.log.waits[self.index as usize]
+    }
+
+    /// Before a load: appends the value in memory to the log, if it is one of a batch. The first
+    /// host instruction that this emits raises the signal of a load that faults.
+    pub(crate) fn log_read(&mut self, width: Width, mem: Mem) -> bool {
+        if self.config.mode != Mode::Trace {
+            return false;
+        }
+        let at = self.log.waiting;
+        match width {
+            _ if at != 0 => self.asm.vector_insert(size(width), at, mem),
+            Width::W | Width::D if self.waits() => self.asm.vector_load(size(width), mem),
+            _ => return false,
+        }
+        self.gathered(width);
+        true
+    }
+
+    /// Appends a value in a register to the log.
+    pub(crate) fn log_value(&mut self, width: Width, value: Gpr) {
+        if self.config.mode != Mode::Trace {
+            return;
+        }
+        debug_assert_eq!(self.log.waiting, 0, "values are logged in order");
+        if self.waits() {
+            self.asm.vector_from(value);
+            self.gathered(width);
+            return;
+        }
+        let mem = Mem::host(LOG, self.log.bytes as i32);
+        self.asm.store(size(width), mem, value);
+        self.count_logged(width);
+    }
+
+    /// A value was put into xmm0.
+    fn gathered(&mut self, width: Width) {
+        self.log.waiting += width.bytes() as u32;
+        let waits = self.waits();
+        self.count_logged(width);
+        if !waits {
+            self.store_waiting();
+        }
+    }
+
+    /// Stores what waits in xmm0. The bytes behind it that are overwritten, too, are room that
+    /// the values may have taken: eight bytes each.
+    pub(crate) fn store_waiting(&mut self) {
+        let waiting = std::mem::take(&mut self.log.waiting);
+        if waiting != 0 {
+            let start = self.log.bytes - waiting;
+            self.asm
+                .vector_store(waiting > 8, Mem::host(LOG, start as i32));
+        }
+    }
+
+    fn count_logged(&mut self, width: Width) {
+        let before = self.log.bytes;
+        self.log.bytes += width.bytes() as u32;
+        let lines = |log: u32| (log + LINE - FIRST_PREFETCH) / LINE;
+        if lines(before) != lines(self.log.bytes) {
+            let ahead = self.log.bytes as i32 + PREFETCH_DISTANCE;
+            self.asm.prefetch_for_store(Mem::host(LOG, ahead));
+        }
+    }
+}
