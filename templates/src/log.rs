@@ -2,7 +2,7 @@
 //!
 //! Every value read goes to the log in program order, at a static offset from the log pointer. A
 //! host retires fewer stores in a cycle than anything else, so consecutive values of a block are
-//! gathered in `xmm0`, up to 16 bytes, and stored at once. What waits there is stored on the cold
+//! gathered in `xmm0`, up to 16 bytes, and stored at once, if the guest stores as well. What waits there is stored on the cold
 //! path of a side exit; at a fault the runtime does it ([`Site::waiting`]).
 //!
 //! [`Site::waiting`]: hartlog_format::contract::Site::waiting
@@ -45,6 +45,11 @@ impl Log {
         (self.bytes, self.waiting) = (0, 0);
         self.waits.clear();
         self.waits.resize(steps.len(), false);
+        // Stores to the log alone go to the same line, two in a cycle: gathering them is more work.
+        let stores = |s: &Step| matches!(s.inst.map(|i| i.op.effect()), Some(Effect::Write(_)));
+        if !steps.iter().any(stores) {
+            return;
+        }
         // The last step that reads, if its value can wait, and the bytes of its batch.
         let mut last: Option<(usize, u32)> = None;
         for (i, step) in steps.iter().enumerate() {

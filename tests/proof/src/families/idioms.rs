@@ -282,6 +282,8 @@ pub fn gathered(scope: Scope, visit: Visit) {
                     insts.push(Inst::new(*op, rd, rs1, 0, 8 * i as i32));
                     insts.extend(*other);
                 }
+                // Values are logged together where the block stores something, too.
+                insts.push(Inst::new(Op::Sd, 0, 2, 3, 16));
                 visit(&Case::new(&config, case::straight(&insts)), None);
             }
         }
