@@ -5,7 +5,7 @@ use crate::chunk::{Call, LogPort, MemorySink, PortFault, execute};
 use crate::drive::{self, Order, verified};
 use crate::engine::{Engine, ReplayError};
 use crate::error::{Difference, DifferenceKind};
-use crate::memory::{AccessFault, Memory};
+use crate::memory::Memory;
 use crate::program::{Code, Program};
 use crate::shadow::{Line, Shadow};
 use crate::trace::{Trace, TraceError};
@@ -485,6 +485,11 @@ impl From<CheckError> for Failure {
     }
 }
 
+/// The first step of a chunk, or the one behind the environment call at step `after`.
+fn first_step(chunk: &Chunk<'_>, after: Option<u64>) -> u64 {
+    after.map_or(chunk.header.first_step.get(), |step| step + 1)
+}
+
 /// The first difference of the chunk that an error is of, the next one for `merge`: it may be one of
 /// memory. Memory is as it was after the environment call at step `after`, if there is one.
 fn first(
@@ -498,7 +503,7 @@ fn first(
     };
     match trace.chunk(found.chunk) {
         Ok(chunk) => {
-            let from = after.map_or(chunk.header.first_step.get(), |step| step + 1);
+            let from = first_step(&chunk, after);
             merge.first_of(&chunk, from, error)
         }
         Err(_) => error,
@@ -534,7 +539,7 @@ pub(crate) fn check_serially<'t>(
             }
             None => {
                 let chunk = trace.chunk(index)?;
-                let from = after.map_or(chunk.header.first_step.get(), |step| step + 1);
+                let from = first_step(&chunk, after);
                 return Err(merge.first_difference(&chunk, from));
             }
         }
@@ -763,34 +768,19 @@ impl Interpreted<'_, '_> {
     }
 }
 
-fn forbidden(fault: AccessFault) -> PortFault {
-    let AccessFault { addr, write } = fault;
-    PortFault::Access { addr, write }
-}
-
 impl MemorySink for Interpreted<'_, '_> {
     fn read(&mut self, addr: u64, width: Width, value: u64) -> Result<(), PortFault> {
         if !self.reached {
             return Ok(());
         }
-        let memory = self.auditor.memory();
-        match memory.load(addr, width).map_err(forbidden)? {
-            expected if expected != value => Err(PortFault::Memory {
-                addr,
-                width,
-                expected,
-                found: value,
-            }),
-            _ => Ok(()),
-        }
+        self.auditor.memory().expect(addr, width, value)
     }
 
     fn write(&mut self, addr: u64, width: Width, value: u64) -> Result<(), PortFault> {
         if !self.reached {
             return Ok(());
         }
-        let memory = self.auditor.memory_mut();
-        memory.store(addr, width, value).map_err(forbidden)
+        Ok(self.auditor.memory_mut().store(addr, width, value)?)
     }
 }
 

@@ -2,6 +2,7 @@
 
 use crate::error::{Difference, DifferenceKind, StateItem};
 use crate::fault::{Fault, classify, memory_fault};
+use crate::memory::AccessFault;
 use crate::program::{Code, Fetched, Program};
 use hartlog_abi::{exit_status, number};
 use hartlog_format::layout::{GUEST_END, GUEST_MIN};
@@ -75,6 +76,35 @@ pub enum PortFault {
         /// What the log says.
         found: u64,
     },
+}
+
+impl From<AccessFault> for PortFault {
+    fn from(fault: AccessFault) -> PortFault {
+        let AccessFault { addr, write } = fault;
+        PortFault::Access { addr, write }
+    }
+}
+
+impl PortFault {
+    /// What that is in a trace; `log` is how many bytes of log there are.
+    pub(crate) fn kind(self, log: u64) -> DifferenceKind {
+        match self {
+            PortFault::LogShort => DifferenceKind::LogShort { len: log },
+            PortFault::Address(addr) => DifferenceKind::Address { addr },
+            PortFault::Access { addr, write } => DifferenceKind::Access { addr, write },
+            PortFault::Memory {
+                addr,
+                width,
+                expected,
+                found,
+            } => DifferenceKind::Memory {
+                addr,
+                width: width.bytes(),
+                expected,
+                found,
+            },
+        }
+    }
 }
 
 impl<'t, S: MemorySink> LogPort<'t, S> {
@@ -280,24 +310,7 @@ impl<'p, 't> Walk<'p, 't> {
             Trap::Breakpoint => Trap::Breakpoint,
             Trap::Misaligned { addr } => Trap::Misaligned { addr },
             Trap::Memory(fault) => {
-                return self.difference(match fault {
-                    PortFault::LogShort => DifferenceKind::LogShort {
-                        len: self.chunk.log.len() as u64,
-                    },
-                    PortFault::Address(addr) => DifferenceKind::Address { addr },
-                    PortFault::Access { addr, write } => DifferenceKind::Access { addr, write },
-                    PortFault::Memory {
-                        addr,
-                        width,
-                        expected,
-                        found,
-                    } => DifferenceKind::Memory {
-                        addr,
-                        width: width.bytes(),
-                        expected,
-                        found,
-                    },
-                });
+                return self.difference(fault.kind(self.chunk.log.len() as u64));
             }
         };
         let fault = classify(self.program, self.hart.pc, trap);

@@ -1,7 +1,6 @@
 //! The guest's memory: 4 GiB of address space and a protection per page.
 
-use crate::chunk::Access;
-use crate::error::DifferenceKind;
+use crate::chunk::{Access, PortFault};
 use hartlog_abi::Prot;
 use hartlog_format::layout::{PAGE, WINDOW_END, page_floor};
 use hartlog_isa::Width;
@@ -220,30 +219,28 @@ impl Memory {
         self.check(addr, width, Prot::ReadWrite).map(|_| ())
     }
 
-    /// What is wrong with an access that is about to happen.
-    pub(crate) fn compare(&self, access: &Access) -> Option<DifferenceKind> {
-        let forbidden = |fault: AccessFault| DifferenceKind::Access {
-            addr: fault.addr,
-            write: fault.write,
-        };
-        if let Some(found) = access.read {
-            match self.load(access.addr, access.width) {
-                Err(fault) => return Some(forbidden(fault)),
-                Ok(expected) if expected != found => {
-                    return Some(DifferenceKind::Memory {
-                        addr: access.addr,
-                        width: access.width.bytes(),
-                        expected,
-                        found,
-                    });
-                }
-                Ok(_) => {}
-            }
+    /// Whether a value that was read is what memory holds.
+    pub(crate) fn expect(&self, addr: u64, width: Width, found: u64) -> Result<(), PortFault> {
+        match self.load(addr, width)? {
+            expected if expected != found => Err(PortFault::Memory {
+                addr,
+                width,
+                expected,
+                found,
+            }),
+            _ => Ok(()),
         }
-        access.written?;
-        self.storable(access.addr, access.width)
-            .err()
-            .map(forbidden)
+    }
+
+    /// What is wrong with an access that is about to happen.
+    pub(crate) fn compare(&self, access: &Access) -> Result<(), PortFault> {
+        if let Some(found) = access.read {
+            self.expect(access.addr, access.width, found)?;
+        }
+        if access.written.is_some() {
+            self.storable(access.addr, access.width)?;
+        }
+        Ok(())
     }
 
     /// Stores the low bytes of a value.

@@ -7,7 +7,7 @@
 //! protection of pages is that of the host: an access that it forbids raises a signal.
 
 use crate::asm::{Alu, Cond, Gpr, Mem, Size};
-use crate::emit::{Emitter, Lazy, Src, Stub};
+use crate::emit::{Emitter, Lazy, Stub};
 use crate::memory::size;
 use crate::place::{A, D, STATE, field};
 use hartlog_format::contract::{LAST_ADDRESS, offset};
@@ -74,19 +74,11 @@ impl Emitter<'_> {
     }
 
     pub(crate) fn follow_store(&mut self, inst: &Inst, width: Width) {
-        let value = match width {
-            Width::D => self.value_full(inst.rs2),
-            _ => self.value(inst.rs2),
-        };
+        let (value, immediate) = self.store_value(inst.rs2, width);
         let address = self.whole_address(inst, 0);
         self.loans.protect(address.parts());
         self.consume(inst);
         let memory = self.in_memory(inst, address);
-        let immediate = match (width, value) {
-            (Width::D, v) => v.imm32(),
-            (_, Src::Imm(v)) => Some(v as i32),
-            _ => None,
-        };
         match immediate {
             Some(v) => self.asm.store_imm(size(width), memory, v),
             None => {
@@ -98,10 +90,7 @@ impl Emitter<'_> {
 
     /// The old value stays in rdx.
     pub(crate) fn follow_amo(&mut self, inst: &Inst, width: Width) {
-        let memory = self.atomic_in_memory(inst);
-        let old = self.logged(width);
-        self.asm.mov(size(width), D, old);
-        self.compare(width, D, memory, old);
+        let (memory, old) = self.follow_old(inst, width);
         let operand = self.home(inst.rs2);
         let operand = self.rm(operand);
         self.amo_combine(inst.op, size(width), operand);
@@ -111,10 +100,16 @@ impl Emitter<'_> {
 
     /// The value stays in rdx.
     pub(crate) fn follow_load_reserved(&mut self, inst: &Inst, width: Width) {
+        self.follow_old(inst, width);
+    }
+
+    /// The value that an atomic reads, into rdx; where it is in memory and in the log.
+    fn follow_old(&mut self, inst: &Inst, width: Width) -> (Mem, Mem) {
         let memory = self.atomic_in_memory(inst);
         let logged = self.logged(width);
         self.asm.mov(size(width), D, logged);
         self.compare(width, D, memory, logged);
+        (memory, logged)
     }
 
     /// A store conditional that stores; its address is in rax. A reservation that did not come from

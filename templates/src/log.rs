@@ -1,9 +1,9 @@
 //! The log of values read.
 //!
 //! Every value read goes to the log in program order, at a static offset from the log pointer. A
-//! host retires fewer stores in a cycle than anything else, so consecutive values of a block are
-//! gathered in `xmm0`, up to 16 bytes, and stored at once, if the guest stores as well. What waits there is stored on the cold
-//! path of a side exit; at a fault the runtime does it ([`Site::waiting`]).
+//! host retires fewer stores in a cycle than anything else, so consecutive values of a block that
+//! stores as well are gathered in `xmm0`, up to 16 bytes, and stored at once. What waits there is
+//! stored on the cold path of a side exit; at a fault the runtime does it ([`Site::waiting`]).
 //!
 //! [`Site::waiting`]: hartlog_format::contract::Site::waiting
 

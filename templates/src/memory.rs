@@ -121,6 +121,20 @@ impl Emitter<'_> {
         }
     }
 
+    /// What a store of `rs2` writes, and the constant, where one can be written as it is.
+    pub(crate) fn store_value(&mut self, rs2: u8, width: Width) -> (Src, Option<i32>) {
+        let value = match width {
+            Width::D => self.value_full(rs2),
+            _ => self.value(rs2),
+        };
+        let immediate = match (width, value) {
+            (Width::D, v) => v.imm32(),
+            (_, Src::Imm(v)) => Some(v as i32),
+            _ => None,
+        };
+        (value, immediate)
+    }
+
     fn store_template(&mut self, inst: Inst, width: Width) {
         if self.following() {
             self.follow_store(&inst, width);
@@ -132,17 +146,9 @@ impl Emitter<'_> {
             self.consume(&inst);
             return;
         }
-        let value = match width {
-            Width::D => self.value_full(inst.rs2),
-            _ => self.value(inst.rs2),
-        };
+        let (value, immediate) = self.store_value(inst.rs2, width);
         let address = self.address(&inst, 0);
         self.consume(&inst);
-        let immediate = match (width, value) {
-            (Width::D, v) => v.imm32(),
-            (_, Src::Imm(v)) => Some(v as i32),
-            _ => None,
-        };
         let mut mem = self.guest(address, A, D);
         if let Some(v) = immediate {
             self.site();

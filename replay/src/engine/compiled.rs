@@ -246,7 +246,7 @@ impl<'t, C: Consumer<'t>> Run<'_, '_, 't, C> {
             return Ok(());
         };
         let memory = self.consumer.followed().ok_or(Odd::Chunk)?;
-        if memory.compare(&access).is_some() {
+        if memory.compare(&access).is_err() {
             return Err(match access.read {
                 Some(_) => Odd::Value(self.port.log.at as u64 - access.width.bytes()),
                 None => Odd::Access(row.step),

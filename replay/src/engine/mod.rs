@@ -321,8 +321,8 @@ impl crate::chunk::Consumer for Find<'_> {
             Odd::Access(from) => row.step >= from,
         };
         if suspect && self.found.is_none() {
-            let kind = memory.compare(&access);
-            self.found = kind.map(|kind| (row.step, row.pc, kind));
+            let fault = memory.compare(&access).err();
+            self.found = fault.map(|fault| (row.step, row.pc, fault.kind(log)));
         }
     }
 }

@@ -383,13 +383,8 @@ impl<'a, 'p, 't> Shared<'a, 'p, 't> {
         chunk: &Chunk<'t>,
     ) -> Result<Hart, CheckError> {
         let mut sum = lock(&self.sum);
-        if sum.chunks == 0 {
-            sum.merge.start(&self.header, Some(chunk.header))?;
-        }
         // What it starts with must not reach memory if it is not what the one before ended with.
-        if let Some(last) = &sum.last {
-            self.continuous(last, chunk.header)?;
-        }
+        self.before(&mut sum, chunk.header)?;
         let hart = sum.merge.follow(|consumer| {
             let replayed = worker.replay(chunk, consumer)?;
             Ok(replayed.hart)
@@ -437,12 +432,7 @@ impl<'a, 'p, 't> Shared<'a, 'p, 't> {
         let header = chunk.header;
         let mut sum = lock(&self.sum);
         if let Some(followed) = followed {
-            if sum.chunks == 0 {
-                sum.merge.start(&self.header, Some(header))?;
-            }
-            if let Some(last) = &sum.last {
-                self.continuous(last, header)?;
-            }
+            self.before(&mut sum, header)?;
             sum.merge.take(followed)?;
         }
         sum.last = Some(hart);
@@ -474,20 +464,25 @@ impl<'a, 'p, 't> Shared<'a, 'p, 't> {
     /// that is so, or one in memory.
     fn first_difference(&self, chunk: &Chunk<'t>, known: LiveError) -> LiveError {
         let mut sum = lock(&self.sum);
-        if sum.chunks == 0
-            && let Err(error) = sum.merge.start(&self.header, Some(chunk.header))
-        {
-            return error.into();
-        }
-        if let Some(last) = &sum.last
-            && let Err(error) = self.continuous(last, chunk.header)
-        {
+        if let Err(error) = self.before(&mut sum, chunk.header) {
             return error.into();
         }
         let from = chunk.header.first_step.get();
         match known {
             LiveError::Check(known) if self.memory => sum.merge.first_of(chunk, from, known).into(),
             known => known,
+        }
+    }
+
+    /// What has to hold before the next chunk is taken: memory is set up for the first one, the
+    /// others start where the one before ended.
+    fn before(&self, sum: &mut Sum<'p>, header: &ChunkHeader) -> Result<(), CheckError> {
+        if sum.chunks == 0 {
+            sum.merge.start(&self.header, Some(header))?;
+        }
+        match &sum.last {
+            Some(last) => self.continuous(last, header),
+            None => Ok(()),
         }
     }
 

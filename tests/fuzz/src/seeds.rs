@@ -182,26 +182,18 @@ pub fn compressed() -> Vec<Vec<u8>> {
         let bytes = records.concat();
         let whole = frames.concat();
         let flip = part(part::FLIP, 100, 0);
+        let cut = |size: usize, kind: u8, high: u8| {
+            let pieces = bytes.chunks(size);
+            pieces.flat_map(|b| with(kind, high, b)).collect()
+        };
         all.extend([
             whole.clone(),
             part(part::TRACE, 0, trace),
             part(part::TRACE, 0, trace | 0x80),
-            bytes
-                .chunks(255)
-                .flat_map(|b| with(part::FRAME, 1, b))
-                .collect(),
-            bytes
-                .chunks(99)
-                .flat_map(|b| with(part::SIZED, 3, b))
-                .collect(),
-            bytes
-                .chunks(99)
-                .flat_map(|b| with(part::WINDOW, 64, b))
-                .collect(),
-            bytes
-                .chunks(99)
-                .flat_map(|b| with(part::LIE, 0, b))
-                .collect(),
+            cut(255, part::FRAME, 1),
+            cut(99, part::SIZED, 3),
+            cut(99, part::WINDOW, 64),
+            cut(99, part::LIE, 0),
             [with(part::NOTE, 0, b"a note"), whole.clone()].concat(),
             [&whole[..], &with(part::LONG_NOTE, 0, b"more")].concat(),
             [&whole[..], &part(part::CUT, 40, 0)].concat(),

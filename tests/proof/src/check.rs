@@ -514,11 +514,7 @@ impl Prover {
                 };
                 everything = false;
                 let budget = state.gpr[RSP];
-                let waiting = if unit.config.mode == Mode::Trace {
-                    state.bytes_waiting(&mut self.pool)
-                } else {
-                    0
-                };
+                let waiting = state.bytes_waiting(&mut self.pool);
                 match self.site(
                     unit,
                     position,
@@ -638,6 +634,10 @@ impl Prover {
         let left = p.sub(start, gone);
         let mut out = vec![equation("budget at a site", 0, corrected, left)];
         if unit.config.mode != Mode::Fast {
+            let waiting = match unit.config.mode {
+                Mode::Trace => waiting,
+                Mode::Fast | Mode::Replay => 0,
+            };
             if u32::from(site.waiting()) != waiting {
                 return Err(format!(
                     "{waiting} bytes wait at {host:#x}, not {}",
@@ -686,13 +686,8 @@ impl Prover {
             let GuestAccess { addr, value, .. } = *g;
             out.push(equation("address", i as u32 + 1, h.addr, addr));
             out.push(equation("value", i as u32 + 1, h.value, value));
-            let waiting = if unit.config.mode == Mode::Trace {
-                h.waiting
-            } else {
-                0
-            };
             let site = self.site(
-                unit, h.host, g.pc, h.budget, h.log, g.retired, g.log, waiting,
+                unit, h.host, g.pc, h.budget, h.log, g.retired, g.log, h.waiting,
             )?;
             out.extend(site);
             if unit.config.mode == Mode::Trace && h.logged + h.waiting < g.log {
