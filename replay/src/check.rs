@@ -300,8 +300,8 @@ pub fn check_with<'t>(
     let program = engine.program();
     drive::same_program(trace, program)?;
     let memory = options.memory();
-    if memory && engine.follows() {
-        return in_order(trace, engine, options, progress);
+    if let Some(merge) = Merge::following(engine, memory) {
+        return in_order(trace, engine, merge, options, progress);
     }
     let mut merge = Merge::at_start(program, trace, memory)?;
     let options = drive::Options {
@@ -355,6 +355,7 @@ pub fn check_with<'t>(
 fn in_order<'t>(
     trace: &'t Trace,
     engine: &Engine<'_, 't>,
+    mut merge: Merge<'_>,
     options: &Options,
     progress: &mut dyn FnMut(u64),
 ) -> Result<Report, CheckError> {
@@ -368,7 +369,6 @@ fn in_order<'t>(
     };
     let threads = drive::placement(&threads, &allowed);
     let core = threads.first().copied().flatten();
-    let mut merge = Merge::following(program);
     merge.begin(trace)?;
     // The others have nothing to do.
     let idle = threads.iter().map(|core| Worker {
@@ -393,7 +393,7 @@ fn in_order<'t>(
         let allowed = &allowed;
         let thread = scope.spawn(move |_| {
             report.unpinned = usize::from(!drive::pin(core, allowed));
-            let mut worker = engine.worker();
+            let mut worker = engine.follower();
             for index in 0..trace.len() {
                 let start = Instant::now();
                 let output = merge
@@ -551,8 +551,8 @@ pub(crate) fn check_serially<'t>(
 pub(crate) struct Merge<'p> {
     program: &'p Program,
     memory: bool,
-    /// Memory is followed while chunks are re-executed ([`InOrder`]).
-    follow: bool,
+    /// The memory to be followed while chunks are re-executed ([`InOrder`]), until it is set up.
+    followed: Option<Memory>,
     auditor: Option<Auditor<'p>>,
     /// Takes back buffers.
     spare: (Sender<Vec<Line>>, Receiver<Vec<Line>>),
@@ -564,18 +564,23 @@ impl<'p> Merge<'p> {
         Merge {
             program,
             memory,
-            follow: false,
+            followed: None,
             auditor: None,
             spare: channel::unbounded(),
         }
     }
 
-    /// [`Merge::new`] for [`InOrder`].
-    pub(crate) fn following(program: &'p Program) -> Merge<'p> {
-        Merge {
-            follow: true,
-            ..Merge::new(program, true)
+    /// [`Merge::new`] for [`InOrder`], if memory is wanted, the engine can follow it and the host
+    /// gives it: a limit of the size of files is one of this memory, too. It is asked now and
+    /// not again.
+    pub(crate) fn following(engine: &Engine<'p, '_>, memory: bool) -> Option<Merge<'p>> {
+        if !(memory && engine.follows()) {
+            return None;
         }
+        Some(Merge {
+            followed: Some(Memory::shared().ok()?),
+            ..Merge::new(engine.program(), true)
+        })
     }
 
     /// Memory before the first step of a trace, if it is followed.
@@ -612,11 +617,10 @@ impl<'p> Merge<'p> {
         first: Option<&ChunkHeader>,
     ) -> Result<(), CheckError> {
         if self.memory {
-            let memory = match self.follow {
-                true => Memory::shared(),
-                false => Memory::new(),
+            let memory = match self.followed.take() {
+                Some(memory) => memory,
+                None => Memory::new().map_err(AuditError::Memory)?,
             };
-            let memory = memory.map_err(AuditError::Memory)?;
             self.auditor = Some(Auditor::over(memory, self.program, header, first)?);
         }
         Ok(())

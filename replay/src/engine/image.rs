@@ -162,8 +162,6 @@ impl<'c> Image<'c> {
         let mut len = area::LEN + shared.len;
         if code.columns.contains(Columns::FOLLOW) {
             signal::prepare()?;
-            // The host may refuse it: a limit of the size of files is one of these pages, too.
-            shared_memory(WINDOW_END)?;
             len = area::LEN + (image::GUEST + WINDOW_END + image::GUARD) as usize;
         }
         let private = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;

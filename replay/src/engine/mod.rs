@@ -174,9 +174,9 @@ impl<'p, 't> Engine<'p, 't> {
         self.columns
     }
 
-    /// Whether it can follow memory itself.
+    /// Whether it can follow memory itself, with [`Engine::follower`].
     pub(crate) fn follows(&self) -> bool {
-        self.columns.contains(Columns::FOLLOW) && self.worker().follows()
+        self.columns.contains(Columns::FOLLOW) && self.follower().follows()
     }
 
     /// Whether it executes compiled code.
@@ -184,21 +184,35 @@ impl<'p, 't> Engine<'p, 't> {
         matches!(self.kind, Kind::Compiled(_))
     }
 
-    /// What a thread needs. Where there is no memory for compiled code, the worker interprets.
+    /// What a thread needs. Where there is no memory for compiled code, the worker interprets; so it
+    /// does where that would follow memory, which takes chunks in order.
     pub fn worker(&self) -> Worker<'_, 'p, 't> {
+        match self.columns.contains(Columns::FOLLOW) {
+            true => self.interpreter(),
+            false => self.follower(),
+        }
+    }
+
+    /// [`Engine::worker`] for a consumer that has the memory to be followed, where that is wanted.
+    pub(crate) fn follower(&self) -> Worker<'_, 'p, 't> {
         let compiled = match &self.kind {
             Kind::Interpreted(_) => None,
             Kind::Compiled(code) => compiled::Worker::new(code).ok(),
         };
+        match compiled {
+            Some(worker) => Worker {
+                engine: self,
+                kind: WorkerKind::Compiled(Box::new(worker)),
+            },
+            None => self.interpreter(),
+        }
+    }
+
+    fn interpreter(&self) -> Worker<'_, 'p, 't> {
+        let worker = interpreted::Worker::new(interpreted_columns(self.columns));
         Worker {
             engine: self,
-            kind: match compiled {
-                Some(worker) => WorkerKind::Compiled(Box::new(worker)),
-                None => {
-                    let columns = interpreted_columns(self.columns);
-                    WorkerKind::Interpreted(Box::new(interpreted::Worker::new(columns)))
-                }
-            },
+            kind: WorkerKind::Interpreted(Box::new(worker)),
         }
     }
 }

@@ -171,11 +171,9 @@ pub(super) struct Setting<'a, 'p, 't> {
 impl<'a, 'p, 't> Shared<'a, 'p, 't> {
     pub(super) fn new(setting: Setting<'a, 'p, 't>) -> Shared<'a, 'p, 't> {
         let program = setting.engine.program();
-        let in_order = setting.memory && setting.engine.follows();
-        let merge = match in_order {
-            true => Merge::following(program),
-            false => Merge::new(program, setting.memory),
-        };
+        let following = Merge::following(setting.engine, setting.memory);
+        let in_order = following.is_some();
+        let merge = following.unwrap_or_else(|| Merge::new(program, setting.memory));
         Shared {
             ring: setting.ring,
             slots: setting.slots,
@@ -286,7 +284,10 @@ impl<'a, 'p, 't> Shared<'a, 'p, 't> {
         if self.in_order && thread != 0 {
             return stats;
         }
-        let mut worker = self.engine.worker();
+        let mut worker = match self.in_order {
+            true => self.engine.follower(),
+            false => self.engine.worker(),
+        };
         let spare = lock(&self.sum).merge.spare();
         let mut follower = Follower::new(self.memory, spare);
         loop {
