@@ -79,6 +79,7 @@ impl Emitter<'_> {
         self.loans.protect(address.parts());
         self.consume(inst);
         let memory = self.in_memory(inst, address);
+        let value = self.still(inst.rs2, value);
         match immediate {
             Some(v) => self.asm.store_imm(size(width), memory, v),
             None => {

@@ -135,6 +135,15 @@ impl Emitter<'_> {
         (value, immediate)
     }
 
+    /// Where the value of a store is once the address was formed: a base that had to be computed for
+    /// that calls in its register, which the value may have borrowed.
+    pub(crate) fn still(&self, rs2: u8, value: Src) -> Src {
+        match value {
+            Src::Reg(_) => self.home(rs2),
+            value => value,
+        }
+    }
+
     fn store_template(&mut self, inst: Inst, width: Width) {
         if self.following() {
             self.follow_store(&inst, width);
@@ -150,6 +159,7 @@ impl Emitter<'_> {
         let address = self.address(&inst, 0);
         self.consume(&inst);
         let mut mem = self.guest(address, A, D);
+        let value = self.still(inst.rs2, value);
         if let Some(v) = immediate {
             self.site();
             self.asm.store_imm(size(width), mem, v);

@@ -3,7 +3,7 @@
 use hartlog_isa::{CSR_TIME, Inst, Op};
 use tests::lockstep::{Native, compare};
 use tests::program::Mode;
-use tests::sample::{Item, Kind, POINTERS, Sample};
+use tests::sample::{DATA, Item, Kind, POINTERS, Sample};
 
 /// A program without data of its own.
 fn program(insts: &[Inst], x: &[(usize, u64)], order: &[u8]) -> Sample {
@@ -203,5 +203,34 @@ fn carry_of_an_addend_that_was_overwritten_without_code() {
             let x = [(1, 0x1_0000), (17, a7), (19, 0x1_0000), (23, s7)];
             equal(&program(&insts, &x, &order));
         }
+    }
+}
+
+/// The value of a store had borrowed the register of its base, which was deferred and computed
+/// after the value had been looked up: the address was stored.
+#[test]
+fn stored_value_in_the_borrowed_register_of_a_deferred_base() {
+    let store = [
+        op(Op::Sltu, 1, 0, 5, 0),
+        op(Op::And, 6, 1, 5, 0),
+        op(Op::Lui, 4, 0, 0, DATA as i32),
+        op(Op::Sd, 0, 4, 1, 8),
+        op(Op::Ld, 9, 4, 0, 8),
+    ];
+    // 1 is in memory, and of the others only 4 is overwritten before it is read.
+    let order = [4, 5, 6, 7, 8, 10, 11, 12, 13, 14, 15, 16, 17, 18];
+    equal(&program(&store, &[(5, 3)], &order));
+    for (base, a, b) in [
+        (Op::Sub, DATA + 5, 5),
+        (Op::Xor, DATA ^ 5, 5),
+        (Op::And, DATA | 5, !5),
+        (Op::Or, DATA, 8),
+        (Op::Add, DATA - 5, 5),
+    ] {
+        let mut insts = store;
+        insts[2] = op(base, 4, 7, 8, 0);
+        insts[4] = op(Op::Lui, 4, 0, 0, 0);
+        let x = [(5, 3), (7, a), (8, b)];
+        equal(&program(&insts, &x, &order));
     }
 }
