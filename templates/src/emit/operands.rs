@@ -1,0 +1,222 @@
+//! Where a template finds its sources and leaves its result.
+
+use super::{Emitter, Lazy, Src, bit};
+use crate::asm::{Gpr, Rm, Size};
+use crate::place::{A, slot};
+
+impl Emitter<'_> {
+    /// Home of `r` as an operand; x0 is the constant 0.
+    pub(crate) fn home(&self, r: u8) -> Src {
+        match (r, self.place.home(r).or(self.loans.host(r))) {
+            (0, _) => Src::Imm(0),
+            (_, Some(home)) => Src::Reg(home),
+            (_, None) => Src::Slot(slot(r)),
+        }
+    }
+
+    /// Home of `r`, all 64 bits valid.
+    pub(crate) fn full(&mut self, r: u8) -> Src {
+        if self.dirty & bit(r) != 0 {
+            self.extend(r);
+        }
+        self.home(r)
+    }
+
+    pub(super) fn extend(&mut self, r: u8) {
+        if let Src::Reg(home) = self.home(r) {
+            self.asm.movsx(Size::D, home, home);
+        }
+        self.dirty &= !bit(r);
+    }
+
+    /// A source in a register: its home, or loaded into `scratch`. 32 bits suffice.
+    pub(crate) fn reg_low(&mut self, r: u8, scratch: Gpr) -> Gpr {
+        let src = self.home(r);
+        self.in_reg(src, Size::D, scratch)
+    }
+
+    /// A source in a register: its home, or loaded into `scratch`.
+    pub(crate) fn reg_full(&mut self, r: u8, scratch: Gpr) -> Gpr {
+        let src = self.full(r);
+        self.in_reg(src, Size::Q, scratch)
+    }
+
+    /// Brings an operand into a register.
+    pub(crate) fn in_reg(&mut self, src: Src, size: Size, scratch: Gpr) -> Gpr {
+        match src {
+            Src::Reg(r) => r,
+            Src::Slot(m) => {
+                self.asm.mov(size, scratch, m);
+                scratch
+            }
+            Src::Imm(v) => {
+                self.asm.mov_imm(scratch, v);
+                scratch
+            }
+        }
+    }
+
+    /// An operand as register or memory; x0 by its slot, which holds 0.
+    pub(crate) fn rm(&mut self, src: Src) -> Rm {
+        match src {
+            Src::Reg(r) => Rm::R(r),
+            Src::Slot(m) => Rm::M(m),
+            Src::Imm(_) => Rm::M(slot(0)),
+        }
+    }
+
+    /// The value of a guest register as the guest sees it now: constants as such, everything else
+    /// in its home.
+    pub(crate) fn value(&mut self, r: u8) -> Src {
+        match self.lazy[r as usize & 31] {
+            Some(Lazy::Const(c)) => Src::Imm(c),
+            Some(Lazy::Inst(_)) => {
+                self.settle(r);
+                self.home(r)
+            }
+            None => self.home(r),
+        }
+    }
+
+    /// [`Emitter::value`] with all 64 bits valid.
+    pub(crate) fn value_full(&mut self, r: u8) -> Src {
+        match self.value(r) {
+            Src::Imm(c) => Src::Imm(c),
+            _ => self.full(r),
+        }
+    }
+
+    /// Whether the home holds a sign-extended 32-bit value (its upper half may be dirty).
+    pub(crate) fn is_sext(&self, r: u8) -> bool {
+        r == 0 || (self.dirty | self.sext) & bit(r) != 0
+    }
+
+    /// Whether the home's upper half is dirty.
+    pub(crate) fn is_dirty(&self, r: u8) -> bool {
+        self.dirty & bit(r) != 0
+    }
+
+    /// Where a template puts its result: the home, or a borrowed register, or rax.
+    pub(crate) fn dst(&mut self, rd: u8) -> Gpr {
+        if self.redirect == Some(rd) {
+            return A;
+        }
+        self.destination(rd).unwrap_or(A)
+    }
+
+    /// The 64-bit result for `rd` is in `at`.
+    pub(crate) fn done(&mut self, rd: u8, at: Gpr) {
+        if self.redirect == Some(rd) {
+            self.asm.mov(Size::Q, A, at);
+            return;
+        }
+        self.place(rd, at);
+        self.dirty &= !bit(rd);
+        self.sext &= !bit(rd);
+    }
+
+    /// The 64-bit result for `rd` is in `at` and is a sign-extended 32-bit value.
+    pub(crate) fn done_sext(&mut self, rd: u8, at: Gpr) {
+        self.done(rd, at);
+        if self.redirect != Some(rd) {
+            self.sext |= bit(rd);
+        }
+    }
+
+    /// The result for `rd` is the sign extension of the lower half of `at`.
+    pub(crate) fn done_word(&mut self, rd: u8, at: Gpr) {
+        if self.redirect == Some(rd) {
+            self.asm.movsx(Size::D, A, at);
+            return;
+        }
+        match self.destination(rd) {
+            Some(home) => {
+                if home != at {
+                    self.asm.mov(Size::D, home, at);
+                }
+                self.settled_in(rd, home);
+                self.dirty |= bit(rd);
+                self.sext &= !bit(rd);
+            }
+            None => {
+                self.asm.movsx(Size::D, at, at);
+                self.done_sext(rd, at);
+            }
+        }
+    }
+
+    /// The value of `rd` is another one, perhaps without any code (it was where it had to go):
+    /// flags that tell of it are of the old one.
+    pub(super) fn forget_carry(&mut self, rd: u8) {
+        if self.carry.is_some_and(|(_, a, b)| a == rd || b == rd) {
+            self.carry = None;
+        }
+    }
+
+    /// `rd`'s home was rewritten in place; nothing is known about the value.
+    pub(crate) fn facts_unknown(&mut self, rd: u8) {
+        self.forget_carry(rd);
+        self.dirty &= !bit(rd);
+        self.sext &= !bit(rd);
+    }
+
+    /// The value of `rd` is the sign extension of the lower half of its home, a register.
+    pub(crate) fn mark_dirty(&mut self, rd: u8) {
+        self.forget_carry(rd);
+        self.dirty |= bit(rd);
+        self.sext &= !bit(rd);
+    }
+
+    pub(super) fn place(&mut self, rd: u8, at: Gpr) {
+        if self.loans.local && self.loans.host(rd) == Some(at) {
+            self.settled_in(rd, at);
+            return;
+        }
+        match self.destination(rd) {
+            Some(host) => {
+                self.asm.mov(Size::Q, host, at);
+                self.settled_in(rd, host);
+            }
+            None if rd == 0 => {}
+            None => {
+                self.asm.store(Size::Q, slot(rd), at);
+                self.returned(rd);
+            }
+        }
+    }
+
+    /// The value of `rd` is in `host`, its home or a borrowed register.
+    pub(super) fn settled_in(&mut self, rd: u8, host: Gpr) {
+        self.forget_carry(rd);
+        if self.place.home(rd).is_some() {
+            self.end_loan(host);
+        } else {
+            self.borrowed(rd, host);
+        }
+    }
+
+    pub(super) fn load_const(&mut self, r: u8, c: i64) {
+        let fits = i32::try_from(c);
+        let host = if self.loans.local {
+            self.destination(r)
+        } else {
+            self.place.home(r)
+        };
+        match (host, fits) {
+            (None, Ok(v)) => {
+                self.asm.store_imm(Size::Q, slot(r), v);
+                self.returned(r);
+            }
+            _ => {
+                let dst = self.dst(r);
+                self.asm.mov_imm(dst, c);
+                self.place(r, dst);
+            }
+        }
+        self.dirty &= !bit(r);
+        self.sext &= !bit(r);
+        if fits.is_ok() {
+            self.sext |= bit(r);
+        }
+    }
+}
