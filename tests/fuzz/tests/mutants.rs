@@ -49,6 +49,12 @@ fn compressed_traces() {
 }
 
 #[test]
+fn a_frame_with_a_wrong_checksum_that_is_no_trace_is_refused() {
+    let input = [&[2, b's', 99, 0][..], &[b'n'; 99], b"x\0\0"].concat();
+    assert_eq!(fuzz::compressed(&input), Verdict::Rejected);
+}
+
+#[test]
 fn altered_inputs_are_traces_of_other_runs() {
     let (program, mut bytes) = seeds::traced();
     let at = bytes
