@@ -95,7 +95,7 @@ pub(crate) fn is_open(fd: u64) -> bool {
 
 /// Start and end of the pages from `addr` on that hold `len` bytes, if they are in the window.
 fn pages(addr: u64, len: u64) -> Option<(u64, u64)> {
-    if len == 0 || len > GUEST_END || !addr.is_multiple_of(PAGE) || addr < GUEST_MIN {
+    if len == 0 || !addr.is_multiple_of(PAGE) || addr < GUEST_MIN {
         return None;
     }
     let end = addr.checked_add(page_ceil(len))?;
@@ -194,11 +194,8 @@ impl Abi {
         match x[17] {
             number::BRK => {
                 let (old, new) = (page_ceil(self.brk), page_ceil(x[10]));
-                let grows = x[10] >= self.brk_start
-                    && x[10] <= GUEST_END
-                    && new > old
-                    && self.regions.is_free(old, new);
-                if grows { new - old } else { 0 }
+                let room = x[10] <= GUEST_END && self.regions.is_free(old, new);
+                if room { new.saturating_sub(old) } else { 0 }
             }
             number::MMAP => match self.place([x[10], x[11], x[12], x[13], x[14], x[15]]) {
                 Ok((start, end)) => {

@@ -191,8 +191,7 @@ impl Abi {
             if len > i64::MAX as u64 {
                 return Err((Errno::EINVAL, list_len));
             }
-            let room = MAX_TRANSFER - buffers.total;
-            let taken = len.min(room);
+            let taken = len.min(MAX_TRANSFER - buffers.total);
             // The list must still be what it was when the event is written.
             let overlaps = write && addr < list + list_len && list < addr.saturating_add(taken);
             if !self.regions.accessible(addr, taken, write) || overlaps {
@@ -203,9 +202,6 @@ impl Abi {
             }
             buffers.count = i + 1;
             buffers.total += taken;
-            if taken == room {
-                break;
-            }
         }
         Ok(buffers)
     }

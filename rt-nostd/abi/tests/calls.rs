@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{DATA, Machine, TOP};
+use common::{DATA, Machine, TEXT, TOP};
 use hartlog_abi::{Errno, MAX_EVENT_BYTES, MAX_TRANSFER, Prot, exit_status, number, random};
 use hartlog_format::layout::{PAGE, STACK_SIZE};
 use hartlog_format::trace::range;
@@ -39,6 +39,11 @@ fn abort_is_134() {
     assert_eq!(exit_status(&x), None, "another process");
     (x[17], x[10], x[11], x[12]) = (number::TGKILL, 7, 1, 6);
     assert_eq!(exit_status(&x), None, "a thread of another process");
+    // Whether the guest is there, and others are not.
+    let none = Errno::ENOSYS.result();
+    assert_eq!(m.call(number::KILL, &[7, 0]), none);
+    assert_eq!(m.call(number::TGKILL, &[1, 1, 0]), 0);
+    assert_eq!(m.call(number::TGKILL, &[1, 7, 0]), none);
 }
 
 #[test]
@@ -105,6 +110,11 @@ fn write_goes_out_and_into_the_event() {
     assert_eq!(m.call(number::WRITE, &[1, DATA, 0]), 0);
     assert_eq!(m.call(number::WRITE, &[0, DATA, 5]), Errno::EBADF.result());
     assert_eq!(m.call(number::WRITE, &[1, 8, 5]), Errno::EFAULT.result());
+    assert_eq!(
+        m.call(number::WRITE, &[1, TOP - 1, 2]),
+        Errno::EFAULT.result(),
+        "the last byte is not there"
+    );
     assert_eq!(m.host.output, [(1, b"hello".to_vec()), (2, b"he".to_vec())]);
     assert_eq!(
         m.events()[0],
@@ -181,6 +191,33 @@ fn readv_scatters() {
 }
 
 #[test]
+fn readv_ends_with_the_input() {
+    let mut m = Machine::new();
+    let list = DATA + 256;
+    let args = [0, list, 2];
+    iov(&mut m, list, &[(DATA, 3), (DATA + 16, 4)]);
+    m.host.pieces = vec![b"abc".to_vec()];
+    m.host.input_error = Some(Errno::EIO);
+    assert_eq!(m.call(number::READV, &args), 3, "what came before");
+    assert_eq!(m.call(number::READV, &args), Errno::EIO.result());
+    m.host.terminal = true;
+    m.host.pieces = vec![b"a\n".to_vec(), b"b\n".to_vec()];
+    assert_eq!(m.call(number::READV, &args), 2, "a line");
+    assert_eq!(m.host.pieces.len(), 1);
+}
+
+#[test]
+fn lengths_behind_the_largest_transfer_are_looked_at() {
+    let mut m = Machine::new();
+    let len = MAX_TRANSFER;
+    let at = m.call(number::MMAP, &[0, len, RW, PRIVATE_ANONYMOUS, u64::MAX, 0]);
+    iov(&mut m, DATA, &[(at, len), (at, 1), (at, 1 << 63)]);
+    assert_eq!(m.call(number::WRITEV, &[1, DATA, 2]), MAX_TRANSFER);
+    let invalid = Errno::EINVAL.result();
+    assert_eq!(m.call(number::WRITEV, &[1, DATA, 3]), invalid);
+}
+
+#[test]
 fn no_event_is_longer_than_promised() {
     let mut m = Machine::new();
     let len = 1 << 20;
@@ -212,11 +249,51 @@ fn brk_grows_and_shrinks() {
     assert_eq!(m.events()[2].2, [fresh]);
     assert_eq!(m.call(number::BRK, &[start]), start);
     assert!(!m.abi.accessible(start, 1, false));
+    assert_eq!(m.host.mapped_pages(), m.pages_of_regions());
     assert_eq!(m.call(number::BRK, &[start + 1]), start + 1);
     assert_eq!(m.host.bytes(start, 1), b"\0", "fresh again");
     for bad in [0, start - 1, u64::MAX, m.abi.stack_top()] {
         assert_eq!(m.call(number::BRK, &[bad]), start + 1, "{bad:#x}");
     }
+}
+
+/// Whether a call would take more memory than the limit.
+fn over_limit(m: &Machine, number: u64, args: &[u64]) -> bool {
+    let mut x = [0; 32];
+    x[17] = number;
+    x[10..10 + args.len()].copy_from_slice(args);
+    m.abi.over_limit(Some(&x))
+}
+
+#[test]
+fn memory_up_to_the_limit_can_be_had() {
+    let mut m = Machine::new();
+    let start = m.call(number::BRK, &[TOP + PAGE]) - PAGE;
+    m.abi.limit_memory(m.abi.mapped() + 2 * PAGE);
+    assert!(!m.abi.over_limit(None));
+    for (end, over) in [
+        (0, false),
+        (start, false),
+        (start + 1, false),
+        (start + 3 * PAGE, false),
+        (start + 3 * PAGE + 1, true),
+        (u64::MAX, false),
+    ] {
+        assert_eq!(over_limit(&m, number::BRK, &[end]), over, "{end:#x}");
+    }
+    let map = |m: &Machine, at, pages| {
+        let fixed = PRIVATE_ANONYMOUS | FIXED;
+        let args = [at, pages * PAGE, RW, fixed, u64::MAX, 0];
+        over_limit(m, number::MMAP, &args)
+    };
+    assert!(!map(&m, 0x7000_0000, 2));
+    assert!(map(&m, 0x7000_0000, 3));
+    // A page that is there already, and three that are not.
+    assert!(!map(&m, start, 3));
+    assert!(map(&m, start, 4));
+    m.abi.limit_memory(m.abi.mapped() - 1);
+    assert!(m.abi.over_limit(None));
+    assert!(over_limit(&m, number::GETPID, &[]));
 }
 
 #[test]
@@ -241,6 +318,7 @@ fn mmap_goes_top_down_below_the_stack() {
     assert_eq!(second, first - 2 * PAGE);
     assert_eq!(m.call(number::MUNMAP, &[first, PAGE]), 0);
     assert!(!m.abi.accessible(first, 1, false));
+    assert_eq!(m.host.mapped_pages(), m.pages_of_regions());
     assert_eq!(map(&mut m, PAGE), first, "the highest gap");
     assert_eq!(map(&mut m, 1 << 40), Errno::ENOMEM.result());
     assert_eq!(map(&mut m, u64::MAX), Errno::ENOMEM.result());
@@ -379,10 +457,12 @@ fn random_numbers_are_a_fixed_stream() {
         m.call(number::GETRANDOM, &[DATA, 8, 8]),
         Errno::EINVAL.result()
     );
-    assert_eq!(
-        m.call(number::GETRANDOM, &[8, 8, 0]),
-        Errno::EFAULT.result()
-    );
+    let fault = Errno::EFAULT.result();
+    assert_eq!(m.call(number::GETRANDOM, &[8, 8, 0]), fault);
+    assert_eq!(m.call(number::GETRANDOM, &[TEXT, 8, 0]), fault);
+    let len = 2 * MAX_TRANSFER;
+    let at = m.call(number::MMAP, &[0, len, RW, PRIVATE_ANONYMOUS, u64::MAX, 0]);
+    assert_eq!(m.call(number::GETRANDOM, &[at, len, 0]), MAX_TRANSFER);
 }
 
 #[test]
@@ -408,6 +488,8 @@ fn streams_are_character_devices() {
         m.call(number::IOCTL, &[5, 0x5413, DATA]),
         Errno::EBADF.result()
     );
+    let upper_half = 1 << 32 | 1;
+    assert_eq!(m.call(number::CLOSE, &[upper_half]), 0, "an int");
     assert_eq!(m.call(number::CLOSE, &[1]), 0);
     assert_eq!(m.call(number::CLOSE, &[3]), Errno::EBADF.result());
 }
@@ -430,6 +512,9 @@ fn information() {
         m.call(number::GETRLIMIT, &[16, DATA]),
         Errno::EINVAL.result()
     );
+    let invalid = Errno::EINVAL.result();
+    assert_eq!(m.call(number::RT_SIGPROCMASK, &[0, 0, DATA, 4]), invalid);
+    assert_eq!(m.call(number::RT_SIGACTION, &[0, 0, 0, 8]), invalid);
     assert_eq!(m.call(number::RT_SIGPROCMASK, &[0, 0, DATA, 8]), 0);
     assert_eq!(m.words(DATA, 1), [0]);
     assert_eq!(m.call(number::RT_SIGACTION, &[6, 0, 0, 8]), 0);
@@ -452,11 +537,15 @@ fn information() {
     ] {
         assert_eq!(m.call(call, &[]), expected, "call {call}");
     }
-    assert_eq!(m.call(number::FUTEX, &[DATA, 0x81, 1]), 0);
-    assert_eq!(
-        m.call(number::FUTEX, &[DATA, 0x80, 1]),
-        Errno::EAGAIN.result()
-    );
+    for (operation, expected) in [(0x81, 0), (10, 0)] {
+        let args = [DATA, operation, 1];
+        assert_eq!(m.call(number::FUTEX, &args), expected, "{operation}");
+    }
+    for operation in [0x80, 9] {
+        let again = Errno::EAGAIN.result();
+        assert_eq!(m.call(number::FUTEX, &[DATA, operation, 1]), again);
+    }
+    assert_eq!(m.call(number::FUTEX, &[DATA, 3, 1]), Errno::ENOSYS.result());
 }
 
 #[test]
@@ -473,6 +562,13 @@ fn hwprobe_names_the_extensions() {
     let ranges = m.events()[0].2.clone();
     assert_eq!((ranges[0].1, ranges[1].1), (range::READ, range::WRITTEN));
     assert_eq!(ranges[0].2[..8], keys[0].to_le_bytes(), "as it was before");
+    for (args, error) in [
+        ([DATA, 4, 0, 0, 1], Errno::EINVAL),
+        ([DATA, 65, 0, 0, 0], Errno::EINVAL),
+        ([TEXT, 1, 0, 0, 0], Errno::EFAULT),
+    ] {
+        assert_eq!(m.call(number::RISCV_HWPROBE, &args), error.result());
+    }
 }
 
 #[test]

@@ -252,7 +252,7 @@ mod tests {
 
     #[test]
     fn limits_of_numbers() {
-        let cases: [(&CStr, bool); 24] = [
+        let cases: [(&CStr, bool); 26] = [
             (c"HARTLOG_CHUNK_STEPS=0", false),
             (c"HARTLOG_CHUNK_STEPS=1", true),
             (c"HARTLOG_CHUNK_STEPS=4294967296", true),
@@ -272,7 +272,9 @@ mod tests {
             (c"HARTLOG_RING_BYTES=1099511627776", true),
             (c"HARTLOG_STATS=2", false),
             (c"HARTLOG_QUIET=yes", false),
+            (c"HARTLOG_QUIET=2", false),
             (c"HARTLOG_FILTER=0", true),
+            (c"HARTLOG_FILTER=2", false),
             (c"HARTLOG_LIVE=2:1", false),
             (c"HARTLOG_LIVE=3:1", true),
             (c"HARTLOG_LIVE=3", false),

@@ -6,6 +6,8 @@ use hartlog_format::layout::PAGE;
 use hartlog_format::parse::Events;
 use std::collections::BTreeMap;
 
+/// A page that can only be read.
+pub const TEXT: u64 = 0x1_0000;
 /// A page of writable data.
 pub const DATA: u64 = 0x2_0000;
 /// First address after the segments.
@@ -152,7 +154,7 @@ pub struct Machine {
 pub fn segments() -> [Segment<'static>; 2] {
     [
         Segment {
-            vaddr: 0x1_0000,
+            vaddr: TEXT,
             mem_size: 100,
             writable: false,
             data: b"text",
@@ -175,7 +177,7 @@ impl Machine {
         let mut host = TestHost::default();
         let image = Image {
             segments: segments.iter().copied(),
-            entry: 0x1_0000,
+            entry: TEXT,
             args: args.iter().copied(),
             env: env.iter().copied(),
         };
