@@ -305,3 +305,24 @@ fn readers_rely_on_upper_halves_that_are_so() {
         hosts = vec![1, 2, 3, 4, 5, 6, 7, 8, 9, 18, 19, 23, 24, 25, 26, 27];
     }
 }
+
+/// Found in the same way: after a sum the flags tell its comparison with an addend, one way round.
+#[test]
+fn sums_are_compared_with_their_addends_either_way_round() {
+    let values = [0, 1, u64::MAX];
+    for sum in [10, 11, 12, 13] {
+        for (a, b) in [(11, 12), (12, 11), (11, 11)] {
+            for (x, y) in [(sum, a), (a, sum), (sum, b), (b, sum), (a, b)] {
+                let insts = [
+                    op(Op::Add, sum, a, b, 0),
+                    op(Op::Sltu, 14, x, y, 0),
+                    op(Op::Add, 15, 16, 14, 0),
+                ];
+                for (v, w) in values.iter().flat_map(|v| values.map(|w| (*v, w))) {
+                    let start = [(11, v), (12, w), (16, 5)];
+                    equal(&program(&insts, &start, &[10, 11, 12, 13, 14, 15, 16]));
+                }
+            }
+        }
+    }
+}
