@@ -17,6 +17,7 @@ impl Emitter<'_> {
             imm,
             ..
         } = *inst;
+        self.loans.operands = inst.reads();
         let pc = self.pc;
         match op {
             Op::Lui => self.constant(rd, i64::from(imm)),

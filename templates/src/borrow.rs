@@ -44,6 +44,10 @@ pub(crate) struct Loans {
     protected: u32,
     /// Register that the current step defines, once its sources are settled.
     pub defining: Option<u8>,
+    /// Register whose deferred value is being computed.
+    pub settling: Option<u8>,
+    /// Registers that the template of the current instruction reads, its first operand first.
+    pub operands: [u8; 2],
     /// That register's value is the result of a pair, which the current step need not be.
     pub paired: bool,
     /// On a cold path: nothing new is lent, and everything stale is needed.
@@ -172,6 +176,7 @@ impl Loans {
     /// The step is finished.
     pub fn end_step(&mut self) {
         self.defining = None;
+        self.operands = [0; 2];
         self.pending = None;
         self.protected = 0;
     }
@@ -250,9 +255,10 @@ impl Emitter<'_> {
 
     /// Whether the value that is being computed for `rd` goes to a register at the end of the
     /// block.
-    fn wanted_at_end(&self, rd: u8) -> bool {
+    pub(crate) fn wanted_at_end(&self, rd: u8) -> bool {
         let current = self.loans.defining == Some(rd) && !self.loans.paired;
-        let killed = current && self.current_value().killed;
+        // A deferred instruction is overwritten before the end.
+        let killed = self.loans.settling == Some(rd) || current && self.current_value().killed;
         !killed && self.home_outside(rd)
     }
 

@@ -89,7 +89,9 @@ impl Emitter<'_> {
     /// A host register for the value of `rd`, which is read next by step `first` of the block.
     pub(crate) fn find_local(&mut self, rd: u8, first: u16) -> Option<Gpr> {
         let available = available(self.config.mode != Mode::Fast, self.config.columns);
+        let settling = self.loans.settling == Some(rd);
         let defining = self.loans.defining == Some(rd);
+        let at_end = self.wanted_at_end(rd);
         let outer = &self.config.regions[self.region() as usize];
         let next = self.loans.next.get(self.index as usize);
         let home = outer.home(rd);
@@ -105,10 +107,16 @@ impl Emitter<'_> {
             let guest = self.loans.guest(host);
             let read = guest != 0 && self.loans.is_protected(guest);
             let idle = guest == 0
-                || (guest == rd && (defining || !read))
+                || (guest == rd && (defining || settling || !read))
                 || (self.is_dead(guest) && self.lazy(guest).is_none() && !self.has_readers(guest));
             if idle && (defining || !read || guest == rd) {
-                let rank = u8::from(home == Some(host)) * 2 + u8::from(own == Some(host));
+                // Written over an operand that is read for the last time, it needs no copy.
+                let operand = guest != 0 && self.loans.operands.contains(&guest);
+                let rank = match () {
+                    _ if home == Some(host) && at_end => 3,
+                    _ if operand => 2,
+                    _ => u8::from(own == Some(host)),
+                };
                 if free.is_none_or(|(best, _)| rank > best) {
                     free = Some((rank, host));
                 }

@@ -76,7 +76,11 @@ impl Emitter<'_> {
         self.drop_lazy(r);
         match lazy {
             Lazy::Const(c) => self.load_const(r, c),
-            Lazy::Inst(inst) => self.alu(&inst),
+            Lazy::Inst(inst) => {
+                let before = self.loans.settling.replace(r);
+                self.alu(&inst);
+                self.loans.settling = before;
+            }
         }
     }
 
