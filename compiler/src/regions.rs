@@ -2,7 +2,7 @@
 //!
 //! A region is an interval of blocks without calls, environment calls and atomics; moving the
 //! registers on its edges has to be worth it, so it must hold a loop or be long, and its favourite
-//! registers must differ from the program's.
+//! registers must be others than the program's, and by enough.
 
 use crate::blocks::Block;
 use crate::code::Text;
@@ -16,8 +16,10 @@ use templates::place::Placement;
 /// A function without loops is a region from this many instructions on.
 const LONG: usize = 200;
 
-/// Moving a register costs a store and a load, on the way in and on the way out.
-const COST_PER_MOVE: u64 = 4;
+/// A register takes the home of another where the region uses it more often, by this much: moving
+/// the two costs two stores and two loads each time that the region is entered and left, most uses
+/// of a register in memory cost nothing, and many a loop is left after the first iteration.
+const GAIN: u64 = 16;
 
 /// Most regions of a program.
 const MAX_REGIONS: usize = u16::MAX as usize - 1;
@@ -56,23 +58,36 @@ pub fn find(
             break;
         }
         let uses = uses(text, &blocks[candidate.clone()], &depths);
-        let adapted = placement.adapted(weights::order(&uses), homes);
-        let covered = |p: &Placement| {
-            (1..32u8)
-                .filter(|r| p.home(*r).is_some())
-                .map(|r| uses[r as usize])
-                .sum::<u64>()
-        };
-        let moved = (1..32u8)
-            .filter(|r| adapted.home(*r) != placement.home(*r))
-            .count() as u64;
-        if covered(&adapted) > covered(placement) + COST_PER_MOVE * moved {
+        if let Some(favourites) = favourites(&uses, placement) {
             let id = regions.placements.len() as u16;
-            regions.placements.push(adapted);
+            regions
+                .placements
+                .push(placement.adapted(favourites, homes));
             regions.of_block[candidate].fill(id);
         }
     }
     regions
+}
+
+/// The registers that are to have homes in a region with these uses, if they are others than in the
+/// program: its most used ones without a home take the places of the least used ones with one.
+fn favourites(uses: &[u64; 32], placement: &Placement) -> Option<Vec<u8>> {
+    let order = weights::order(uses);
+    let (mut kept, newcomers): (Vec<u8>, Vec<u8>) = order
+        .into_iter()
+        .partition(|r| placement.home(*r).is_some());
+    let used = |r: u8| uses[r as usize & 31];
+    let swaps = newcomers
+        .iter()
+        .zip(kept.iter().rev())
+        .take_while(|(new, old)| used(**new) >= used(**old) + GAIN)
+        .count();
+    if swaps == 0 {
+        return None;
+    }
+    kept.truncate(kept.len() - swaps);
+    kept.extend(&newcomers[..swaps]);
+    Some(kept)
 }
 
 /// Intervals of blocks: outermost loops without calls, or whole functions without calls.

@@ -1,7 +1,7 @@
 //! Templates of instructions that only compute: integer, Zba, Zbb, Zbs. They read homes, write
 //! one home, and use rax and rdx.
 
-use crate::asm::{Alu, Bit, Cond, Count, Gpr, Mem, Rm, Shift, Size, Unary};
+use crate::asm::{Alu, Bit, Cond, Count, Gpr, Mem, Shift, Size, Unary};
 use crate::emit::{Emitter, Src};
 use crate::place::{A, D};
 use hartlog_isa::{Inst, Op};
@@ -249,6 +249,10 @@ impl Emitter<'_> {
             self.done_sext(rd, A);
         } else {
             self.done_word(rd, src);
+            if self.home(rd) == Src::Reg(src) {
+                // It was written over its source, and nothing moved.
+                self.mark_dirty(rd);
+            }
         }
     }
 
@@ -705,20 +709,12 @@ impl Emitter<'_> {
         let dst = self.dst(rd);
         let b = self.full(rs2);
         let index = if uw {
-            let src = self.home(rs1);
             if b == Src::Imm(0) && scale == 1 {
-                match src {
-                    Src::Reg(s) => self.asm.mov(Size::D, dst, s),
-                    src => self.load(Size::D, dst, src),
-                }
-                self.done(rd, dst);
+                let low = self.zero_extended(rs1, dst);
+                self.done(rd, low);
                 return;
             }
-            match self.rm(src) {
-                Rm::R(s) => self.asm.mov(Size::D, A, s),
-                Rm::M(m) => self.asm.mov(Size::D, A, m),
-            }
-            A
+            self.zero_extended(rs1, A)
         } else {
             self.reg_full(rs1, A)
         };
@@ -748,10 +744,8 @@ impl Emitter<'_> {
 
     fn shift_left_uw(&mut self, rd: u8, rs1: u8, amount: u8) {
         let dst = self.dst(rd);
-        match self.home(rs1) {
-            Src::Reg(s) => self.asm.mov(Size::D, dst, s),
-            src => self.load(Size::D, dst, src),
-        }
+        let low = self.zero_extended(rs1, dst);
+        self.asm.mov(Size::Q, dst, low);
         if amount != 0 {
             self.asm.shift_imm(Shift::Shl, Size::Q, dst, amount);
         }

@@ -221,6 +221,8 @@ pub struct Emitter<'a> {
     lazy_mask: u32,
     /// Homes whose upper half is to be sign-extended before it is read.
     dirty: u32,
+    /// Those of them whose upper half is zero, as 32-bit operations leave it.
+    zero: u32,
     /// Registers whose value is known to be a sign-extended 32-bit one.
     sext: u32,
     pub(crate) log: Log,
@@ -285,6 +287,7 @@ impl<'a> Emitter<'a> {
             readers: [0; 32],
             lazy_mask: 0,
             dirty: 0,
+            zero: 0,
             sext: 0,
             log: Log::default(),
             row: 0,

@@ -79,6 +79,7 @@ impl Emitter<'_> {
                         self.without_homes();
                     }
                     self.dirty = dirty;
+                    self.zero = 0;
                     self.sext = 0;
                     self.take_up(&loans);
                     for (r, lazy) in lazies {

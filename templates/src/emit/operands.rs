@@ -123,7 +123,8 @@ impl Emitter<'_> {
         }
     }
 
-    /// The result for `rd` is the sign extension of the lower half of `at`.
+    /// The result for `rd` is the sign extension of the lower half of `at`, whose upper half is
+    /// zero.
     pub(crate) fn done_word(&mut self, rd: u8, at: Gpr) {
         if self.redirect == Some(rd) {
             self.asm.movsx(Size::D, A, at);
@@ -136,6 +137,7 @@ impl Emitter<'_> {
                 }
                 self.settled_in(rd, home);
                 self.dirty |= bit(rd);
+                self.zero |= bit(rd);
                 self.sext &= !bit(rd);
             }
             None => {
@@ -164,7 +166,22 @@ impl Emitter<'_> {
     pub(crate) fn mark_dirty(&mut self, rd: u8) {
         self.forget_carry(rd);
         self.dirty |= bit(rd);
+        self.zero &= !bit(rd);
         self.sext &= !bit(rd);
+    }
+
+    /// The lower half of `r`, zero-extended, in a register that is not to be written.
+    pub(crate) fn zero_extended(&mut self, r: u8, scratch: Gpr) -> Gpr {
+        match self.home(r) {
+            Src::Reg(home) if self.dirty & self.zero & bit(r) != 0 => home,
+            src => {
+                match self.rm(src) {
+                    Rm::R(s) => self.asm.mov(Size::D, scratch, s),
+                    Rm::M(m) => self.asm.mov(Size::D, scratch, m),
+                }
+                scratch
+            }
+        }
     }
 
     pub(super) fn place(&mut self, rd: u8, at: Gpr) {
