@@ -545,6 +545,11 @@ impl Asm {
         self.emit(Code::Prefetchw_m8, [m.into()]);
     }
 
+    /// `prefetcht0 m`
+    pub fn prefetch(&mut self, m: Mem) {
+        self.emit(Code::Prefetcht0_m8, [m.into()]);
+    }
+
     /// `movd`/`movq xmm0, mem`: 32 or 64 bits, zero-extended.
     pub fn vector_load(&mut self, size: Size, m: Mem) {
         let code = sized!(size, Movd_xmm_rm32, Movq_xmm_xmmm64);

@@ -21,6 +21,10 @@ const LINE: u32 = 64;
 /// holds up all stores behind it on some hosts (see docs/performance.md).
 const PREFETCH_DISTANCE: i32 = 512;
 
+/// How far ahead of a value read from the log its line is asked for: on to the next page, which the
+/// host's own prefetching does not reach.
+const REPLAY_DISTANCE: i32 = 1024;
+
 /// Of each line's worth of log in a block, the byte from which a prefetch pays. A block that logs
 /// less has none.
 const FIRST_PREFETCH: u32 = 8;
@@ -40,6 +44,14 @@ pub(crate) struct Log {
 }
 
 impl Log {
+    /// A value is read; whether another line of the log begins soon.
+    fn append(&mut self, width: Width) -> bool {
+        let lines = |log: u32| (log + LINE - FIRST_PREFETCH) / LINE;
+        let before = self.bytes;
+        self.bytes += width.bytes() as u32;
+        lines(before) != lines(self.bytes)
+    }
+
     /// A block begins.
     fn start(&mut self, steps: &[Step]) {
         (self.bytes, self.waiting) = (0, 0);
@@ -146,12 +158,19 @@ impl Emitter<'_> {
     }
 
     fn count_logged(&mut self, width: Width) {
-        let before = self.log.bytes;
-        self.log.bytes += width.bytes() as u32;
-        let lines = |log: u32| (log + LINE - FIRST_PREFETCH) / LINE;
-        if lines(before) != lines(self.log.bytes) {
+        if self.log.append(width) {
             let ahead = self.log.bytes as i32 + PREFETCH_DISTANCE;
             self.asm.prefetch_for_store(Mem::host(LOG, ahead));
         }
+    }
+
+    /// Replay: where the next value read stands in the log.
+    pub(crate) fn logged(&mut self, width: Width) -> Mem {
+        let mem = Mem::host(LOG, self.log.bytes as i32);
+        if self.log.append(width) {
+            let ahead = self.log.bytes as i32 + REPLAY_DISTANCE;
+            self.asm.prefetch(Mem::host(LOG, ahead));
+        }
+        mem
     }
 }

@@ -6,7 +6,7 @@
 
 use crate::asm::{Alu, Cond, Gpr, Mem, Rm, Size};
 use crate::emit::{Emitter, Lazy, Src};
-use crate::place::{A, D, LOG, field};
+use crate::place::{A, D, field};
 use crate::rows::{Access, Written};
 use hartlog_format::contract::offset;
 use hartlog_isa::{Effect, Inst, Op, Width};
@@ -39,13 +39,6 @@ impl Emitter<'_> {
             Effect::CondStore(width) => self.store_conditional(inst, width),
             Effect::None => unreachable!("{:?} does not access memory", inst.op),
         }
-    }
-
-    /// Replay: where the next value read stands in the log.
-    pub(crate) fn logged(&mut self, width: Width) -> Mem {
-        let mem = Mem::host(LOG, self.log.bytes as i32);
-        self.log.bytes += width.bytes() as u32;
-        mem
     }
 
     fn load_template(&mut self, inst: Inst, width: Width) {

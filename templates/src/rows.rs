@@ -192,16 +192,7 @@ impl Emitter<'_> {
             mem = Mem::host(host, 0);
         }
         if let Some(span) = span {
-            // From the access to the first byte of what is checked, as an offset in the window.
-            let more = span.first - inst.imm - GUEST_MIN as i32;
-            if let Some(disp) = mem.disp.checked_add(more) {
-                mem.disp = disp;
-                self.asm.lea(Size::Q, A, mem);
-            } else {
-                self.asm.lea(Size::Q, A, mem);
-                self.asm.alu_imm(Alu::Add, Size::Q, A, more);
-            }
-            self.check_window(span.len());
+            self.check_span(mem, inst.imm, span);
         }
         self.begin_op(width, access);
     }
@@ -210,6 +201,29 @@ impl Emitter<'_> {
     pub(crate) fn access_at(&mut self, host: Gpr, width: Width, access: Access) {
         self.put_address(host);
         self.begin_op(width, access);
+    }
+
+    /// A side exit, with everything in place: checks what was accessed on the way to it.
+    pub(crate) fn check_spans(&mut self, unchecked: &[(u8, Span)]) {
+        for (r, span) in unchecked {
+            let base = self.reg_full(*r, A);
+            self.check_span(Mem::host(base, 0), 0, *span);
+        }
+    }
+
+    /// Checks what is relative to a register, of which `mem` is the value plus `imm`. Uses rax and
+    /// rdx.
+    fn check_span(&mut self, mut mem: Mem, imm: i32, span: Span) {
+        // From `mem` to the first byte of what is checked, as an offset in the window.
+        let more = span.first - imm - GUEST_MIN as i32;
+        if let Some(disp) = mem.disp.checked_add(more) {
+            mem.disp = disp;
+            self.asm.lea(Size::Q, A, mem);
+        } else {
+            self.asm.lea(Size::Q, A, mem);
+            self.asm.alu_imm(Alu::Add, Size::Q, A, more);
+        }
+        self.check_window(span.len());
     }
 
     /// rax is an address less `GUEST_MIN`: leaves if not all of so many bytes are inside the window.

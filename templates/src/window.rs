@@ -1,12 +1,14 @@
 //! Replay: which addresses are known to be inside the guest's window.
 //!
 //! The window is one interval, so of several accesses from one value of a base register only the
-//! hull is checked, at the first of them: together with those that certainly follow it. What was
-//! checked stays known until the register is written, and moves with it when a constant is added.
+//! hull is checked, at the last of them: what is read comes from the log, so a check may come late,
+//! as long as it comes before the block is left. A side exit in between has it on its cold path.
+//! Adding a constant to the register moves the hull; what was checked is known until the register is
+//! written, too, and also of the sum if that is another register.
 
 use crate::block::{Follow, Step, ends_block};
 use hartlog_format::witness::image::REACH;
-use hartlog_isa::{Effect, Flow, Inst, Op};
+use hartlog_isa::{Effect, Inst, Op};
 
 /// Bytes from the first to one past the last, relative to the value of a register.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -57,54 +59,68 @@ impl Span {
 /// What is known in a block.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Window {
-    /// Per step that accesses memory: the hull of it and what certainly follows from the same
-    /// value.
-    ahead: Vec<Span>,
+    /// Per step that accesses memory: whether an access from the same value, moved or not, follows on
+    /// the way to the end of the block.
+    more: Vec<bool>,
     /// Per register what was checked of its value.
     known: [Option<Span>; 32],
+    /// Per register what was accessed from its value and is still to be checked.
+    unchecked: [Option<Span>; 32],
 }
 
 impl Window {
     /// Starts a block.
     pub fn start(&mut self, steps: &[Step]) {
         self.known = [None; 32];
-        self.ahead.clear();
-        self.ahead.resize(steps.len(), Span::default());
-        let mut ahead: [Option<Span>; 32] = [None; 32];
-        for (step, place) in steps.iter().zip(&mut self.ahead).rev() {
+        self.unchecked = [None; 32];
+        self.more.clear();
+        self.more.resize(steps.len(), false);
+        let mut more = 0u32;
+        let skips = |i: usize| steps.get(i).is_some_and(|s| s.follow == Follow::Skip);
+        for (i, step) in steps.iter().enumerate().rev() {
             let Some(inst) = step.inst else {
-                ahead = [None; 32];
+                more = 0;
                 continue;
             };
             let access = Span::of(&inst);
-            let certain = access.is_some() || inst.op.effect() == Effect::None;
-            let skip = step.follow == Follow::Skip && inst.flow() == Flow::Branch;
-            if !certain || step.has_side_exit() || (ends_block(&inst) && !skip) {
-                ahead = [None; 32];
+            let goes_on = access.is_some() || inst.op.effect() == Effect::None;
+            if !goes_on || (ends_block(&inst) && !step.has_side_exit() && !skips(i)) {
+                more = 0;
             }
             if let Some(rd) = inst.writes() {
-                ahead[rd as usize & 31] = None;
+                let moved = sum(&inst, i > 0 && skips(i - 1)) && inst.rs1 == rd;
+                more &= !(u32::from(!moved) << (rd & 31));
             }
-            if let Some((base, span)) = access {
-                let hull = ahead[base as usize].map_or(span, |s| s.hull(span));
-                ahead[base as usize] = Some(hull);
-                *place = hull;
+            if let Some((base, _)) = access {
+                self.more[i] = more & (1 << base) != 0;
+                more |= 1 << base;
             }
         }
     }
 
-    /// What has to be checked at an access by the step of this index; `None` if it is known. From
-    /// then on it is.
+    /// What has to be checked at an access by the step of this index; `None` if it is known, or is
+    /// to be checked later. From then on it is known.
     pub fn check(&mut self, index: u32, inst: &Inst) -> Option<Span> {
         let (base, span) = Span::of(inst)?;
-        let known = &mut self.known[base as usize];
-        if known.is_some_and(|k| k.contains(span)) {
+        let (known, unchecked) = (
+            &mut self.known[base as usize],
+            &mut self.unchecked[base as usize],
+        );
+        if !known.is_some_and(|k| k.contains(span)) {
+            *unchecked = Some(unchecked.map_or(span, |u| u.hull(span)));
+        }
+        if self.more.get(index as usize) == Some(&true) {
             return None;
         }
-        let ahead = self.ahead.get(index as usize).copied().unwrap_or(span);
-        let hull = ahead.hull(span);
+        let hull = unchecked.take()?;
         *known = Some(known.map_or(hull, |k| k.hull(hull)));
         Some(hull)
+    }
+
+    /// What a side exit has to check, per register.
+    pub fn unchecked(&self) -> Vec<(u8, Span)> {
+        let spans = self.unchecked.iter().zip(0..);
+        spans.filter_map(|(s, r)| Some((r, (*s)?))).collect()
     }
 
     /// Replay that follows memory: whether the value of the base register, less `moved`, is still to
@@ -127,10 +143,22 @@ impl Window {
     /// The instruction was executed; `perhaps`: or it was not.
     pub fn written(&mut self, inst: &Inst, perhaps: bool) {
         let Some(rd) = inst.writes() else { return };
-        let sum = inst.op == Op::Addi && !perhaps;
-        let known = self.known[inst.rs1 as usize & 31].filter(|_| sum);
-        self.known[rd as usize & 31] = known.and_then(|k| k.moved(inst.imm));
+        let (rd, from) = (rd as usize & 31, inst.rs1 as usize & 31);
+        let sum = sum(inst, perhaps);
+        let known = self.known[from].filter(|_| sum);
+        self.known[rd] = known.and_then(|k| k.moved(inst.imm));
+        let unchecked = self.unchecked[rd].filter(|_| sum && from == rd);
+        debug_assert_eq!(
+            unchecked, self.unchecked[rd],
+            "checked before it is written"
+        );
+        self.unchecked[rd] = unchecked.and_then(|u| u.moved(inst.imm));
     }
+}
+
+/// Whether the value that a step writes is that of rs1 and a constant; `perhaps`: if it is executed.
+fn sum(inst: &Inst, perhaps: bool) -> bool {
+    inst.op == Op::Addi && !perhaps
 }
 
 #[cfg(test)]
@@ -169,21 +197,68 @@ mod tests {
             i(Op::Lw, 5, 5, 0, 40),
             i(Op::Lw, 6, 5, 0, 44),
         ];
-        let wanted = [Some((-1, 44)), None, None, Some((44, 48))];
+        let wanted = [None, None, Some((-1, 44)), Some((44, 48))];
         assert_eq!(checks(&insts), wanted);
     }
 
     #[test]
-    fn nothing_is_checked_before_it_is_certain() {
+    fn what_follows_a_branch_is_checked_there_and_at_the_exit() {
         let i = Inst::new;
         let load = |imm| i(Op::Ld, 6, 5, 0, imm);
         let branch = i(Op::Bne, 0, 6, 7, 64);
         let insts = [load(0), branch, load(8), load(0)];
-        let wanted = [Some((0, 8)), Some((0, 16)), None];
-        assert_eq!(checks(&insts), wanted);
-        let amo = i(Op::AmoaddW, 6, 7, 6, 0);
+        assert_eq!(checks(&insts), [None, None, Some((0, 16))]);
+        let mut window = Window::default();
+        window.start(&steps(&insts));
+        assert_eq!(window.check(0, &insts[0]), None);
+        let first = Span { first: 0, end: 8 };
+        assert_eq!(window.unchecked(), [(5, first)]);
+    }
+
+    #[test]
+    fn nothing_is_checked_behind_what_may_leave_the_block_unseen() {
+        let i = Inst::new;
+        let load = |imm| i(Op::Ld, 6, 5, 0, imm);
         let wanted = [Some((0, 8)), Some((8, 16))];
-        assert_eq!(checks(&[load(0), amo, load(8)]), wanted);
+        for other in [
+            i(Op::AmoaddW, 6, 7, 6, 0),
+            i(Op::Ebreak, 0, 0, 0, 0),
+            i(Op::Addi, 5, 6, 0, 0),
+        ] {
+            assert_eq!(checks(&[load(0), other, load(8)]), wanted, "{other:?}");
+        }
+    }
+
+    #[test]
+    fn what_was_accessed_moves_with_the_register() {
+        let i = Inst::new;
+        let insts = [
+            i(Op::Ld, 6, 5, 0, 0),
+            i(Op::Addi, 5, 5, 0, 8),
+            i(Op::Sd, 0, 5, 6, 0),
+            i(Op::Addi, 5, 5, 0, 8),
+            i(Op::Ld, 6, 5, 0, 0),
+        ];
+        assert_eq!(checks(&insts), [None, None, Some((-16, 8))]);
+    }
+
+    #[test]
+    fn a_sum_that_may_be_skipped_moves_nothing() {
+        let i = Inst::new;
+        let insts = [
+            i(Op::Ld, 6, 5, 0, 0),
+            i(Op::Beq, 0, 6, 0, 8),
+            i(Op::Addi, 5, 5, 0, 8),
+            i(Op::Ld, 6, 5, 0, 0),
+        ];
+        let mut steps = steps(&insts);
+        steps[1].follow = Follow::Skip;
+        let mut window = Window::default();
+        window.start(&steps);
+        let span = Some(Span { first: 0, end: 8 });
+        assert_eq!(window.check(0, &insts[0]), span);
+        window.written(&insts[2], true);
+        assert_eq!(window.check(3, &insts[3]), span);
     }
 
     #[test]

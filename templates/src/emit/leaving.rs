@@ -5,6 +5,7 @@ use crate::asm::{Alu, Cond, Label, Size};
 use crate::borrow::Loan;
 use crate::place::{A, BUDGET, slot};
 use crate::rows::Written;
+use crate::window::Span;
 use hartlog_format::contract::Site;
 
 /// A path out of a block that is emitted after the hot code.
@@ -29,6 +30,8 @@ pub(super) enum ColdKind {
         /// How many of these bytes are still in xmm0.
         waiting: u32,
         written: Written,
+        /// Replay: what is still to be checked.
+        unchecked: Vec<(u8, Span)>,
         dirty: u32,
         lazies: Vec<(u8, Lazy)>,
         loans: Vec<Loan>,
@@ -69,6 +72,7 @@ impl Emitter<'_> {
                     log,
                     waiting,
                     written,
+                    unchecked,
                     dirty,
                     lazies,
                     loans,
@@ -88,6 +92,7 @@ impl Emitter<'_> {
                     (self.log.bytes, self.log.waiting) = (log, waiting);
                     (self.row, self.ops) = (written.rows, written.ops);
                     self.settle_all();
+                    self.check_spans(&unchecked);
                     self.bump_log();
                     self.leave_by(target, refund);
                 }
@@ -271,7 +276,9 @@ impl Emitter<'_> {
             && self.dirty == 0
             && self.homes_in_place();
         let written = self.written_so_far();
-        if refund == 0 && self.log.bytes == 0 && written.nothing() && in_place {
+        let unchecked = self.window.unchecked();
+        let nothing = written.nothing() && unchecked.is_empty();
+        if refund == 0 && self.log.bytes == 0 && nothing && in_place {
             self.jcc_to(cond, target);
             return;
         }
@@ -285,6 +292,7 @@ impl Emitter<'_> {
                 log: self.log.bytes,
                 waiting: self.log.waiting,
                 written,
+                unchecked,
                 dirty: self.dirty,
                 lazies,
                 loans,
@@ -309,6 +317,7 @@ impl Emitter<'_> {
                     log: 0,
                     waiting: 0,
                     written: Written::default(),
+                    unchecked: Vec::new(),
                     dirty: 0,
                     lazies: Vec::new(),
                     loans: Vec::new(),

@@ -50,6 +50,16 @@ fn values_logged_together() {
 }
 
 #[test]
+fn addresses_checked_late() {
+    let Some(mut prover) = prover() else { return };
+    let mut report = Report::default();
+    idioms::checked_late(scope(), &mut |case, _| {
+        report.prove(&mut prover, "addresses checked late", case, None);
+    });
+    done(&report);
+}
+
+#[test]
 #[ignore = "takes minutes: scripts/prove"]
 fn prepared_operands() {
     let Some(mut prover) = prover() else { return };

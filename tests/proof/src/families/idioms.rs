@@ -289,3 +289,43 @@ pub fn gathered(scope: Scope, visit: Visit) {
         }
     }
 }
+
+/// Accesses from one register, which a replay checks at the last of them, with its value moved, ways
+/// out, and values of another register from it between them.
+pub fn checked_late(scope: Scope, visit: Visit) {
+    let full = scope == Scope::Full;
+    let config = placed(Mode::Replay, false, 0);
+    let branch = Inst::new(Op::Beq, 0, 2, 3, 256);
+    for base in [1, 17] {
+        let moved = Inst::new(Op::Addi, base, base, 0, 24);
+        let between = [
+            vec![],
+            vec![branch],
+            vec![moved],
+            vec![moved, branch],
+            vec![branch, moved],
+            vec![Inst::new(Op::Addi, 5, base, 0, -8), branch],
+            vec![Inst::new(Op::Add, base, base, 3, 0)],
+        ];
+        let accesses = [
+            Inst::new(Op::Ld, 4, base, 0, 8),
+            Inst::new(Op::Sb, 0, base, 3, -1),
+            Inst::new(Op::Lw, base, base, 0, 16),
+        ];
+        for (i, first) in between.iter().enumerate() {
+            for (j, second) in between.iter().enumerate() {
+                for (n, last) in accesses.into_iter().enumerate() {
+                    if !full && (i != j || n != i % accesses.len()) {
+                        continue;
+                    }
+                    let mut insts = vec![accesses[0]];
+                    insts.extend(first);
+                    insts.push(accesses[1]);
+                    insts.extend(second);
+                    insts.push(last);
+                    visit(&Case::new(&config, case::straight(&insts)), None);
+                }
+            }
+        }
+    }
+}

@@ -728,8 +728,8 @@ impl Machine<'_> {
     /// Notes that a form occurred.
     fn note(&mut self, i: &Instruction, s: &State) {
         let has_memory = (0..i.op_count()).any(|n| i.op_kind(n) == OpKind::Memory);
-        use iced_x86::Mnemonic::{Lea, Prefetchw};
-        let memory = if !has_memory || matches!(i.mnemonic(), Lea | Prefetchw) {
+        use iced_x86::Mnemonic::{Lea, Prefetcht0, Prefetchw};
+        let memory = if !has_memory || matches!(i.mnemonic(), Lea | Prefetcht0 | Prefetchw) {
             0
         } else {
             match self.place(i, s) {

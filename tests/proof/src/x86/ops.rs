@@ -216,7 +216,7 @@ impl Machine<'_> {
                 self.set(i, s, 0, v)
             }
             // Changes nothing and never faults.
-            Prefetchw => Ok(()),
+            Prefetchw | Prefetcht0 => Ok(()),
             Lea => {
                 let address = self.effective(i, s)?;
                 let width = self.operand_bits(i, 0)?;
