@@ -54,6 +54,8 @@ pub(crate) enum Failed {
     Temporary(io::Error),
     /// What it decompresses to does not start as a trace.
     NoTrace,
+    /// It decompresses to more than it may.
+    TooLarge,
 }
 
 /// Bytes of a file that say that it is compressed.
@@ -92,9 +94,9 @@ impl<R: BufRead> BufRead for Counted<R> {
     }
 }
 
-/// Decompresses a file to the end, or to where it is damaged. What is not a trace is left after the
-/// first bytes.
-pub(crate) fn decompress(input: impl Read) -> Result<Decompressed, Failed> {
+/// Decompresses a file to the end, or to where it is damaged, but to `most` bytes only. What is not a
+/// trace is left after the first bytes.
+pub(crate) fn decompress(input: impl Read, most: u64) -> Result<Decompressed, Failed> {
     const BUFFER: usize = 1 << 20;
     let mut input = Counted {
         from: BufReader::with_capacity(BUFFER, input),
@@ -133,6 +135,9 @@ pub(crate) fn decompress(input: impl Read) -> Result<Decompressed, Failed> {
             let magic = FILE_MAGIC.get(len as usize..).unwrap_or_default();
             if !bytes.starts_with(&magic[..n.min(magic.len())]) {
                 return Err(Failed::NoTrace);
+            }
+            if n as u64 > most - len {
+                return Err(Failed::TooLarge);
             }
             file.write_all(bytes).map_err(Failed::Temporary)?;
             len += n as u64;

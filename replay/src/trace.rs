@@ -33,6 +33,12 @@ pub enum TraceError {
     /// The file is compressed and damaged.
     #[error("{0}")]
     Compressed(#[from] CompressionError),
+    /// The file is compressed, and longer than allowed without that.
+    #[error("it decompresses to more than {limit} bytes")]
+    TooLarge {
+        /// Most bytes allowed.
+        limit: u64,
+    },
     /// The file is not a trace.
     #[error("{0}")]
     Parse(#[from] ParseError),
@@ -79,11 +85,23 @@ pub struct Trace {
 
 impl Trace {
     /// Opens a trace file. One that is compressed with zstd is decompressed to a temporary file
-    /// that has no name, as far as that is possible (see [`Trace::damage`]).
+    /// that has no name, as far as that is possible (see [`Trace::damage`]), if that takes no more
+    /// than [`Trace::DECOMPRESSED_LIMIT`].
     ///
     /// # Errors
     /// [`TraceError`] when it cannot be read or is not a trace.
     pub fn open(path: &Path) -> Result<Trace, TraceError> {
+        Trace::open_limited(path, Trace::DECOMPRESSED_LIMIT)
+    }
+
+    /// Most bytes that [`Trace::open`] decompresses a file to.
+    pub const DECOMPRESSED_LIMIT: u64 = 1 << 36;
+
+    /// [`Trace::open`] with another limit for what a compressed file may decompress to.
+    ///
+    /// # Errors
+    /// [`TraceError`] when it cannot be read or is not a trace.
+    pub fn open_limited(path: &Path, most: u64) -> Result<Trace, TraceError> {
         let io = |source| TraceError::Io {
             path: path.to_owned(),
             source,
@@ -99,10 +117,11 @@ impl Trace {
             folder: std::env::temp_dir(),
             source,
         };
-        let result = compressed::decompress(head.chain(file));
+        let result = compressed::decompress(head.chain(file), most);
         let mut result = result.map_err(|error| match error {
             compressed::Failed::Input(source) => io(source),
             compressed::Failed::Temporary(source) => temporary(source),
+            compressed::Failed::TooLarge => TraceError::TooLarge { limit: most },
             compressed::Failed::NoTrace => ParseError::Magic {
                 offset: 0,
                 what: "trace",

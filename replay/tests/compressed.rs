@@ -326,3 +326,28 @@ fn statuses_of_damage() {
         .expect("it starts");
     assert_eq!(output.status.code(), Some(exit::IO.into()));
 }
+
+#[test]
+fn what_a_trace_decompresses_to_is_bounded() {
+    let folder = Folder::new();
+    let (bytes, frames) = sample();
+    let len = bytes.len() as u64;
+    // The last frames are of one byte that is repeated.
+    let bomb = [frames.concat(), zstd_of(&vec![0; 64 << 20])].concat();
+    for (file, plain) in [(frames.concat(), len), (bomb, len + (64 << 20))] {
+        let path = folder.file("a.trace", &file);
+        for limit in [0, 100, len - 1, len, plain - 1] {
+            match Trace::open_limited(&path, limit) {
+                Err(TraceError::TooLarge { limit: named }) => assert_eq!(named, limit),
+                other => assert!(other.is_ok() && plain == len && limit == len),
+            }
+        }
+        let most = Trace::open_limited(&path, plain);
+        assert!(!matches!(most, Err(TraceError::TooLarge { .. })));
+    }
+    let path = folder.file("a.trace", &frames.concat());
+    let limit = |bytes: u64| format!("--max-decompressed={bytes}");
+    expect(&["info", &limit(len), text(&path)], exit::OK);
+    let said = expect(&["info", &limit(len - 1), text(&path)], exit::INPUT);
+    assert!(said.contains("it decompresses to more than"), "{said}");
+}

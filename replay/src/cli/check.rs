@@ -22,6 +22,8 @@ use std::path::{Path, PathBuf};
 pub struct Args {
     /// The trace.
     trace: PathBuf,
+    #[command(flatten)]
+    limit: super::Decompressed,
     /// The executable that was run.
     #[arg(long)]
     elf: PathBuf,
@@ -50,7 +52,7 @@ pub struct Args {
 impl Args {
     pub fn run(self) -> Result<u8, CliError> {
         let program = load(&self.elf)?;
-        let trace = open(&self.trace)?;
+        let trace = open(&self.trace, &self.limit)?;
         let range = self.chunk.map(|span| span.over(trace.len()));
         let total = range.clone().map_or(trace.len(), |r| r.end - r.start);
         let options = Options {

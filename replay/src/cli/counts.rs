@@ -20,6 +20,8 @@ use std::path::PathBuf;
 pub struct Args {
     /// The trace.
     trace: PathBuf,
+    #[command(flatten)]
+    limit: super::Decompressed,
     /// The executable that was run.
     #[arg(long)]
     elf: PathBuf,
@@ -42,7 +44,7 @@ pub struct Args {
 impl Args {
     pub fn run(self) -> Result<u8, CliError> {
         let program = load(&self.elf)?;
-        let trace = open_undamaged(&self.trace)?;
+        let trace = open_undamaged(&self.trace, &self.limit)?;
         let engine = self.engine.engine(&program, Counter::COLUMNS)?;
         let options = drive::Options {
             cores: self.cores.clone(),

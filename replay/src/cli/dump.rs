@@ -18,6 +18,8 @@ use std::path::PathBuf;
 pub struct Args {
     /// The trace.
     trace: PathBuf,
+    #[command(flatten)]
+    limit: super::Decompressed,
     /// The executable that was run.
     #[arg(long)]
     elf: PathBuf,
@@ -32,7 +34,7 @@ pub struct Args {
 impl Args {
     pub fn run(self) -> Result<u8, CliError> {
         let program = load(&self.elf)?;
-        let trace = open(&self.trace)?;
+        let trace = open(&self.trace, &self.limit)?;
         let chunk = trace.chunk(self.chunk).map_err(in_trace(&self.trace))?;
         let mut dumper = Dumper {
             program: &program,

@@ -14,6 +14,8 @@ use std::path::PathBuf;
 pub struct Args {
     /// The trace.
     trace: PathBuf,
+    #[command(flatten)]
+    limit: super::Decompressed,
     /// A line for each chunk.
     #[arg(long)]
     chunks: bool,
@@ -41,7 +43,7 @@ fn letters(isa: u64) -> String {
 
 impl Args {
     pub fn run(self) -> Result<u8, CliError> {
-        let trace = open(&self.trace)?;
+        let trace = open(&self.trace, &self.limit)?;
         let error = in_trace(&self.trace);
         let text = self.describe(&trace).map_err(error)?;
         write!(std::io::stdout(), "{text}")?;

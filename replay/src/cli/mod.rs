@@ -187,16 +187,22 @@ fn load(path: &Path) -> Result<Program, CliError> {
     Ok(Program::new(elf))
 }
 
-fn open(path: &Path) -> Result<replay::trace::Trace, CliError> {
-    replay::trace::Trace::open(path).map_err(|source| CliError::Trace {
-        path: path.to_owned(),
-        source,
-    })
+/// A bound for compressed traces.
+#[derive(Debug, clap::Args)]
+struct Decompressed {
+    /// Most bytes that a compressed trace may decompress to.
+    #[arg(long, value_name = "BYTES", default_value_t = replay::trace::Trace::DECOMPRESSED_LIMIT)]
+    max_decompressed: u64,
+}
+
+fn open(path: &Path, limit: &Decompressed) -> Result<replay::trace::Trace, CliError> {
+    let trace = replay::trace::Trace::open_limited(path, limit.max_decompressed);
+    trace.map_err(in_trace(path))
 }
 
 /// [`open`], for work that a part of the trace is not enough for.
-fn open_undamaged(path: &Path) -> Result<replay::trace::Trace, CliError> {
-    let trace = open(path)?;
+fn open_undamaged(path: &Path, limit: &Decompressed) -> Result<replay::trace::Trace, CliError> {
+    let trace = open(path, limit)?;
     refuse_damage(&trace, path)?;
     Ok(trace)
 }

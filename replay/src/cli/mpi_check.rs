@@ -26,6 +26,8 @@ use std::path::PathBuf;
 pub struct Args {
     /// The trace.
     trace: PathBuf,
+    #[command(flatten)]
+    limit: super::Decompressed,
     /// The executable that was run.
     #[arg(long)]
     elf: PathBuf,
@@ -140,7 +142,7 @@ impl Args {
                 .map(Program::new)
                 .map_err(CliError::Load)
         };
-        let files = program.and_then(|program| Ok((program, open(&self.trace)?)));
+        let files = program.and_then(|program| Ok((program, open(&self.trace, &self.limit)?)));
         let (program, trace) = match files {
             Ok(files) => files,
             Err(error) => return give_up(job, &host, error),

@@ -22,6 +22,8 @@ use std::path::{Path, PathBuf};
 pub struct Args {
     /// The trace.
     trace: PathBuf,
+    #[command(flatten)]
+    limit: super::Decompressed,
     /// The executable that was run.
     #[arg(long)]
     elf: PathBuf,
@@ -70,7 +72,7 @@ fn column(name: &str) -> Result<Column, String> {
 impl Args {
     pub fn run(self) -> Result<u8, CliError> {
         let program = load(&self.elf)?;
-        let trace = open_undamaged(&self.trace)?;
+        let trace = open_undamaged(&self.trace, &self.limit)?;
         let format = match self.format {
             Format::Arrow => tables::Format::Arrow,
             Format::Parquet => tables::Format::Parquet,
