@@ -326,3 +326,52 @@ fn sums_are_compared_with_their_addends_either_way_round() {
         }
     }
 }
+
+/// Found in the same way: shifts in opposite directions are a rotation only of one value.
+#[test]
+fn shifts_of_two_values_are_no_rotation() {
+    for (left, right, width) in [(Op::Slli, Op::Srli, 64), (Op::Slliw, Op::Srliw, 32)] {
+        for join in [Op::Or, Op::Xor, Op::Add, Op::Addw] {
+            for (amount, back) in [(5, width - 5), (5, width - 6), (5, width - 4)] {
+                for b in [11, 12] {
+                    let insts = [
+                        op(left, 13, 11, 0, amount),
+                        op(right, 14, b, 0, back),
+                        op(join, 15, 13, 14, 0),
+                        op(Op::Addi, 13, 0, 0, 0),
+                        op(Op::Addi, 14, 0, 0, 0),
+                    ];
+                    let x = [(11, 0xf123_4567_89ab_cdef), (12, 0x8fed_cba9_f654_3210)];
+                    equal(&program(&insts, &x, &[11, 12, 13, 14, 15]));
+                }
+            }
+        }
+    }
+}
+
+/// Found in the same way: the other half of a product or quotient that is behind a branch may not be
+/// there where the branch is taken.
+#[test]
+fn halves_of_a_pair_on_both_sides_of_a_branch() {
+    for (first, second) in [
+        (Op::Mul, Op::Mulhu),
+        (Op::Mulh, Op::Mul),
+        (Op::Divu, Op::Remu),
+        (Op::Rem, Op::Div),
+        (Op::Divw, Op::Remw),
+    ] {
+        for taken in [0, 1] {
+            let insts = [
+                op(first, 13, 11, 12, 0),
+                op(Op::Bne, 0, 14, 0, 0),
+                op(second, 15, 11, 12, 0),
+                op(Op::Addi, 16, 15, 0, 1),
+                op(Op::Addi, 17, 15, 0, 2),
+            ];
+            let x = [(11, 0xf123_4567_89ab_cdef), (12, 77), (14, taken), (15, 5)];
+            let mut sample = program(&insts, &x, &[11, 12, 13, 14, 15, 16, 17]);
+            sample.items[1].kind = Kind::To(insts[1], 4);
+            equal(&sample);
+        }
+    }
+}

@@ -194,8 +194,11 @@ impl Abi {
         match x[17] {
             number::BRK => {
                 let (old, new) = (page_ceil(self.brk), page_ceil(x[10]));
-                let room = x[10] <= GUEST_END && self.regions.is_free(old, new);
-                if room { new.saturating_sub(old) } else { 0 }
+                if self.regions.is_free(old, new) {
+                    new.saturating_sub(old)
+                } else {
+                    0
+                }
             }
             number::MMAP => match self.place([x[10], x[11], x[12], x[13], x[14], x[15]]) {
                 Ok((start, end)) => {
