@@ -239,16 +239,6 @@ fn stored_value_in_the_borrowed_register_of_a_deferred_base() {
 /// instruction is read by what does less where the upper half is known.
 #[test]
 fn readers_rely_on_upper_halves_that_are_so() {
-    const VALUES: [u64; 8] = [
-        0,
-        1,
-        0x7fff_ffff,
-        0x8000_0000,
-        0xffff_ffff,
-        1 << 63 | 1 << 31,
-        0x1234_5678_9abc_def0,
-        u64::MAX,
-    ];
     let (result, a, b, stale) = (10, 11, 12, 13);
     let mut insts = Vec::new();
     let mut starts = Vec::new();
@@ -278,32 +268,85 @@ fn readers_rely_on_upper_halves_that_are_so() {
             ]);
         }
     }
-    let mut hosts: Vec<u8> = vec![10, 11, 12, 13, 14, 15, 16, 17, 20, 21, 22];
-    for _ in 0..2 {
-        let mut sample = program(&insts, &[], &hosts);
+    blocks_equal(&insts, &starts);
+}
+
+/// Blocks that start at these instructions, with values in a1 and a2, in host registers and in memory.
+fn blocks_equal(insts: &[Inst], starts: &[usize]) {
+    const VALUES: [u64; 8] = [
+        0,
+        1,
+        0x7fff_ffff,
+        0x8000_0000,
+        0xffff_ffff,
+        1 << 63 | 1 << 31,
+        0x1234_5678_9abc_def0,
+        u64::MAX,
+    ];
+    let in_hosts = [10, 11, 12, 13, 14, 15, 16, 17, 20, 21, 22];
+    let others = [1, 2, 3, 4, 5, 6, 7, 8, 9, 18, 19, 23, 24, 25, 26, 27];
+    for hosts in [&in_hosts[..], &others] {
+        let mut sample = program(insts, &[], hosts);
         sample.symbols = starts.iter().map(|s| (*s as u16, 0)).collect();
         let image = sample.image();
         let memory = Sample::memory(&image);
         let addresses = sample.assemble().addresses;
+        let start = sample.hart();
         for mode in [Mode::Trace, Mode::Fast, Mode::Replay] {
             let translated = sample.translate(&image, mode, false);
             let mut native = Native::new(&translated, &memory, 100);
-            for start in &starts {
-                let mut hart = sample.hart();
-                hart.pc = addresses[*start];
-                for x in VALUES.iter().flat_map(|x| VALUES.map(|y| (*x, y))) {
-                    (hart.x[usize::from(a)], hart.x[usize::from(b)]) = x;
+            for at in starts {
+                let mut hart = start.clone();
+                hart.pc = addresses[*at];
+                for (a1, a2) in VALUES.iter().flat_map(|x| VALUES.map(|y| (*x, y))) {
+                    (hart.x[11], hart.x[12]) = (a1, a2);
                     if let Err(difference) = compare(&mut native, &memory, &hart, &[100], 100) {
-                        let inst = insts[start + 1];
-                        panic!("{mode:?}, {inst:?} of {x:x?}: {difference}");
+                        let block = &insts[*at..insts.len().min(at + 3)];
+                        panic!("{mode:?}, {block:?} of {a1:#x}, {a2:#x}: {difference}");
                     }
                 }
             }
             assert!(native.entered > 0, "{mode:?}");
         }
-        // The same with the operands in memory.
-        hosts = vec![1, 2, 3, 4, 5, 6, 7, 8, 9, 18, 19, 23, 24, 25, 26, 27];
     }
+}
+
+/// Found in the same way: two shifts or extensions, one after the other, of all kinds.
+#[test]
+fn a_shift_of_a_shift() {
+    let amounts = |op: Op| match op.format() {
+        Format::Shift => &[1, 16, 31, 32, 33, 48, 63][..],
+        Format::ShiftW => &[1, 16, 24, 31],
+        Format::I => &[0, 1, 255],
+        _ => &[0],
+    };
+    let shifts = [
+        Op::Slli,
+        Op::Srli,
+        Op::Srai,
+        Op::Slliw,
+        Op::Srliw,
+        Op::Sraiw,
+    ];
+    let more = [Op::Addiw, Op::Andi, Op::ZextH, Op::SlliUw];
+    let (mut insts, mut starts) = (Vec::new(), Vec::new());
+    for first in shifts {
+        for second in shifts.into_iter().chain(more) {
+            for (i, j) in amounts(first)
+                .iter()
+                .flat_map(|i| amounts(second).iter().map(move |j| (*i, *j)))
+            {
+                starts.push(insts.len());
+                insts.extend([
+                    op(first, 13, 11, 0, i),
+                    op(second, 14, 13, 0, j),
+                    op(Op::Addi, 13, 0, 0, 0),
+                    op(Op::Jalr, 0, 0, 0, 0),
+                ]);
+            }
+        }
+    }
+    blocks_equal(&insts, &starts);
 }
 
 /// Found in the same way: after a sum the flags tell its comparison with an addend, one way round.

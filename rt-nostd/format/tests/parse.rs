@@ -123,7 +123,9 @@ fn chunks() {
     let cases: [(&str, Change); 16] = [
         ("magic of chunk", |h| h.magic[3] = b'k'),
         ("header_len", |h| h.header_len = 8.into()),
-        ("steps", |h| h.steps = 17.into()),
+        ("steps", |h| {
+            (h.end_kind, h.steps) = (end::EXIT.into(), 17.into());
+        }),
         ("steps", |h| h.steps = 15.into()),
         ("first_step", |h| h.first_step = 49.into()),
         ("first_step", |h| h.index = (1 << 60).into()),
