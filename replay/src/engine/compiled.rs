@@ -26,6 +26,10 @@ const BLOCK_LOG: usize = (MAX_BLOCK_STEPS * LOG_BYTES_PER_STEP) as usize;
 /// Room behind the end of a log that is copied.
 const SLACK: usize = 8 * BLOCK_LOG;
 
+/// Rows that are written before they are handed over, but for blocks that are longer: with all
+/// columns, as many as stay in the first-level cache.
+const SHORT_BATCH: u64 = 512;
+
 /// Whether this processor has the instructions that templates use beyond baseline x86-64.
 pub(super) fn supported() -> Result<(), CompileError> {
     let features = [
@@ -111,6 +115,7 @@ impl<'t, C: Consumer<'t>> Run<'_, '_, 't, C> {
             base: 0,
             bytes: self.chunk.room,
         };
+        let mut batch = SHORT_BATCH;
         while self.walk.left() > 0 {
             let entry = self.code.shared.entry(self.walk.hart.pc);
             let Some(target) = entry else {
@@ -127,16 +132,30 @@ impl<'t, C: Consumer<'t>> Run<'_, '_, 't, C> {
                 log = self.copy_tail(tail)?;
                 continue;
             }
+            if self.fill.rows as u64 >= batch {
+                self.flush();
+            }
+            let rows = self.fill.rows as u64;
+            let short = match self.code.columns.has_rows() {
+                true => batch - rows,
+                false => u64::MAX,
+            };
             let room = self.fill.room().min(reach as u64 / LOG_BYTES_PER_STEP);
-            let budget = left.min(room);
+            let budget = left.min(room).min(short);
             match self.enter(target, budget, &log)? {
                 reason::CHUNK_END if budget == left => {
                     while self.walk.left() > 0 {
                         self.interpret(false)?;
                     }
                 }
-                // The batch is full, or little log is in reach.
-                reason::CHUNK_END => {}
+                // The batch is full; a block that is longer than a batch has all the room.
+                reason::CHUNK_END if budget == short => {
+                    let long = rows == 0 && self.fill.rows == 0;
+                    batch = if long { u64::MAX } else { SHORT_BATCH };
+                    self.flush();
+                }
+                // There is no more room, or little log is in reach.
+                reason::CHUNK_END => batch = SHORT_BATCH,
                 reason::JUMP => self.interpret(true)?,
                 reason::ECALL => self.environment_call()?,
                 _ => return Err(Odd::Chunk),
