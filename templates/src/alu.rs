@@ -369,8 +369,8 @@ impl Emitter<'_> {
             let compared = self.next.map_or(rs2, |n| n.rs2);
             let addend = [compared, rs2, rs1]
                 .into_iter()
-                .find(|r| *r != rd && (*r == rs1 || *r == rs2));
-            self.carry = addend.map(|r| (self.asm.pos(), rd, r));
+                .find(|r| *r != rd && (*r == rs1 || *r == rs2) && self.lazy(*r).is_none());
+            self.carry = addend.map(|r| (self.asm.flags(), rd, r));
         }
     }
 
@@ -403,6 +403,7 @@ impl Emitter<'_> {
             (self.home(rs1), self.home(rs2))
         };
         let dst = self.dst(rd);
+        let mut borrow = false;
         if b == Src::Reg(dst) && a != b {
             self.asm.unary(Unary::Neg, size, dst);
             if a != Src::Imm(0) {
@@ -411,9 +412,13 @@ impl Emitter<'_> {
         } else {
             self.load(size, dst, a);
             self.apply(Alu::Sub, size, dst, b);
+            borrow = size == Size::Q && rd != rs1 && rd != rs2 && self.redirect.is_none();
         }
         if size == Size::Q {
-            self.done(rd, dst)
+            self.done(rd, dst);
+            if borrow {
+                self.carry = Some((self.asm.flags(), rs1, rs2));
+            }
         } else {
             self.done_word(rd, dst)
         }

@@ -26,6 +26,8 @@ macro_rules! sized {
 /// The code of one definition as it grows.
 pub struct Asm {
     code: Vec<u8>,
+    /// Offset behind the last instruction that may have changed the flags.
+    flags: u32,
     encodings: Encodings,
     labels: Vec<u32>,
     /// (offset just after a 32-bit displacement, label)
@@ -43,6 +45,7 @@ impl Asm {
     pub fn new() -> Asm {
         Asm {
             code: Vec::new(),
+            flags: 0,
             encodings: Encodings::new(),
             labels: Vec::new(),
             fixups: Vec::new(),
@@ -52,6 +55,11 @@ impl Asm {
     /// Offset of the next instruction.
     pub fn pos(&self) -> u32 {
         self.code.len() as u32
+    }
+
+    /// Offset behind the last instruction that may have changed the flags.
+    pub fn flags(&self) -> u32 {
+        self.flags
     }
 
     /// Takes the finished code; every label that is jumped to must be bound.
@@ -65,6 +73,7 @@ impl Asm {
         // The buffer stays for the next definition.
         let code = self.code.as_slice().to_vec();
         self.code.clear();
+        self.flags = 0;
         code
     }
 
@@ -82,6 +91,9 @@ impl Asm {
     #[inline]
     fn emit<const N: usize>(&mut self, code: Code, operands: [Operand; N]) {
         self.encodings.append(&mut self.code, code, operands);
+        if !keeps_flags(code) {
+            self.flags = self.pos();
+        }
     }
 
     /// Emits a jump with a displacement of `size` bytes to an offset of the code.
@@ -680,6 +692,35 @@ impl Asm {
             missing -= n;
         }
     }
+}
+
+/// Whether an instruction is known to leave the flags alone. Any other counts as one that does not.
+#[inline]
+fn keeps_flags(code: Code) -> bool {
+    matches!(
+        code,
+        Code::Mov_r32_rm32
+            | Code::Mov_r64_rm64
+            | Code::Mov_rm8_r8
+            | Code::Mov_rm16_r16
+            | Code::Mov_rm32_r32
+            | Code::Mov_rm64_r64
+            | Code::Mov_rm8_imm8
+            | Code::Mov_rm16_imm16
+            | Code::Mov_rm32_imm32
+            | Code::Mov_rm64_imm32
+            | Code::Mov_r32_imm32
+            | Code::Mov_r64_imm64
+            | Code::Movzx_r32_rm8
+            | Code::Movzx_r32_rm16
+            | Code::Movsx_r64_rm8
+            | Code::Movsx_r64_rm16
+            | Code::Movsxd_r64_rm32
+            | Code::Lea_r32_m
+            | Code::Lea_r64_m
+            | Code::VEX_Mulx_r64_r64_rm64
+            | Code::Prefetchw_m8
+    )
 }
 
 /// Fills in the 32-bit displacement that ends at `end` so that it reaches `target`.

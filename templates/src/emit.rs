@@ -33,6 +33,9 @@ use hartlog_format::contract::Site;
 use hartlog_format::witness::Columns;
 use hartlog_isa::{Effect, Inst};
 
+/// How many steps behind a sum its carry is looked for.
+const LOOK_AHEAD: usize = 3;
+
 /// What the code does with memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
@@ -175,6 +178,16 @@ pub(crate) enum Lazy {
     Inst(Inst),
 }
 
+/// Whether a step was emitted with an earlier one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Early {
+    No,
+    /// Its code; that it reads its sources counts where it stands.
+    Emitted,
+    /// As if it stood there.
+    Done,
+}
+
 /// Source operand of a template.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Src {
@@ -238,16 +251,17 @@ pub struct Emitter<'a> {
     values: Vec<Value>,
     /// Uses of the current value of each register that are still to come.
     remaining: Uses,
-    /// Host offset at which the carry flag is still that of an addition, its sum and an addend.
+    /// What the carry flag tells, as long as [`Asm::flags`] is this: whether the value of the one
+    /// register is less than that of the other.
     pub(crate) carry: Option<(u32, u8, u8)>,
     /// How the step before the current one goes on.
     previous: Follow,
-    /// The step after the current one, where no other path joins.
+    /// The next step but for loads and stores, where no other path joins.
     pub(crate) next: Option<Inst>,
     /// The register whose result a template is to leave in rax instead of its home.
     pub(crate) redirect: Option<u8>,
     /// Per step: was it emitted together with an earlier one?
-    skipped: Vec<bool>,
+    skipped: Vec<Early>,
 }
 
 fn bit(r: u8) -> u32 {
@@ -330,7 +344,7 @@ impl<'a> Emitter<'a> {
         self.dirty = 0;
         self.carry = None;
         self.skipped.clear();
-        self.skipped.resize(steps.len(), false);
+        self.skipped.resize(steps.len(), Early::No);
         self.mark(first.pc);
         self.asm
             .alu_imm(Alu::Sub, Size::Q, BUDGET, self.steps as i32);
@@ -358,7 +372,7 @@ impl<'a> Emitter<'a> {
             self.pc = step.pc;
             self.mark(step.pc);
             let last = i + 1 == steps.len();
-            self.next = steps.get(i + 1).and_then(|s| s.inst);
+            self.next = next_computed(&steps[i + 1..]);
             if let Some(inst) = step.inst {
                 self.loans.protect(inst.reads());
             }
@@ -379,6 +393,7 @@ impl<'a> Emitter<'a> {
                 Some(inst) if !self.recording() && self.pair(&inst, &steps[i + 1..]) => {
                     self.written(&inst);
                 }
+                Some(inst) if !self.recording() && self.carried(&inst, &steps[i + 1..]) => {}
                 Some(inst) => self.step_or_skip(step, inst),
             }
             self.loans.end_step();
@@ -436,9 +451,7 @@ impl<'a> Emitter<'a> {
 
     /// The step wrote its rd: what happens to that value from here on.
     pub(crate) fn written(&mut self, inst: &Inst) {
-        if self.replaying() {
-            self.window.written(inst, self.previous == Follow::Skip);
-        }
+        self.window_written(inst);
         let value = self.values[self.index as usize];
         if let Some(rd) = inst.writes() {
             self.remaining
@@ -446,9 +459,19 @@ impl<'a> Emitter<'a> {
         }
     }
 
+    fn window_written(&mut self, inst: &Inst) {
+        if self.replaying() {
+            self.window.written(inst, self.previous == Follow::Skip);
+        }
+    }
+
     /// [`Emitter::step`], unless the step was emitted with an earlier one.
     pub(crate) fn step_or_skip(&mut self, step: &Step, inst: Inst) {
         if self.is_skipped() {
+            if self.early(0) == Early::Done {
+                self.window_written(&inst);
+                return;
+            }
             if self.previous != Follow::Skip {
                 self.consume(&inst);
             }
@@ -460,15 +483,28 @@ impl<'a> Emitter<'a> {
 
     /// Whether the current step was emitted with an earlier one.
     pub(crate) fn is_skipped(&self) -> bool {
-        self.skipped
-            .get(self.index as usize)
-            .is_some_and(|skipped| *skipped)
+        self.early(0) != Early::No
+    }
+
+    /// Whether the step `distance` after this one was emitted with an earlier one.
+    pub(crate) fn early(&self, distance: usize) -> Early {
+        let step = self.skipped.get(self.index as usize + distance);
+        step.copied().unwrap_or(Early::No)
     }
 
     /// The step `distance` after this one is emitted with it.
     pub(crate) fn skip(&mut self, distance: usize) {
+        self.set_early(distance, Early::Emitted);
+    }
+
+    /// The step `distance` after this one is done with it.
+    pub(crate) fn done_early(&mut self, distance: usize) {
+        self.set_early(distance, Early::Done);
+    }
+
+    fn set_early(&mut self, distance: usize, early: Early) {
         if let Some(skipped) = self.skipped.get_mut(self.index as usize + distance) {
-            *skipped = true;
+            *skipped = early;
         }
     }
 
@@ -523,6 +559,12 @@ impl<'a> Emitter<'a> {
         self.loans.defining = Some(rd);
         self.alu(&inst);
     }
+}
+
+/// The first instruction that is neither load nor store.
+fn next_computed(steps: &[Step]) -> Option<Inst> {
+    let mut insts = steps.iter().map_while(|s| s.inst).take(LOOK_AHEAD);
+    insts.find(|i| i.op.effect() == Effect::None)
 }
 
 /// Registers whose homes an instruction reads: its sources other than x0.

@@ -2,8 +2,8 @@
 //! carries and borrows of multi-word arithmetic.
 
 use crate::asm::{Alu, Cond, Gpr, Size, Unary};
-use crate::block::Step;
-use crate::emit::{Emitter, Lazy, Src, homes_read};
+use crate::block::{Follow, Step};
+use crate::emit::{Early, Emitter, Lazy, Src, homes_read};
 use crate::flow::{Compare, Taken};
 use crate::place::{A, BUDGET, D};
 use hartlog_isa::{Inst, Op};
@@ -154,13 +154,12 @@ impl Emitter<'_> {
         if matches!(self.lazy(other), Some(Lazy::Inst(_))) || self.flush_hits_any(inst.rd) {
             return false;
         }
-        let flags_ready = self.carry == Some((self.asm.pos(), carry.rs1, carry.rs2));
         let src = self.value_of_settled(other);
         self.loans.protect([carry.rs1, carry.rs2, other]);
         self.consume(inst);
         self.define(inst.rd);
         self.loans.defining = Some(inst.rd);
-        if !flags_ready || self.carry != Some((self.asm.pos(), carry.rs1, carry.rs2)) {
+        if !self.carry_is_ready(carry.rs1, carry.rs2) {
             let (a, b) = (self.full(carry.rs1), self.full(carry.rs2));
             // sltu with two registers: never swapped
             self.compare_values(Size::Q, a, b);
@@ -245,6 +244,105 @@ impl Emitter<'_> {
         }
     }
 
+    /// Whether the carry flag tells if rs1 is less than rs2.
+    fn carry_is_ready(&self, rs1: u8, rs2: u8) -> bool {
+        self.carry == Some((self.asm.flags(), rs1, rs2))
+    }
+
+    /// If all that becomes of the carry or borrow `inst` (`sltu`) is that a later step adds or
+    /// subtracts it, does that at once, with the carry flag, and remembers to skip that step. The
+    /// flags would not last until then.
+    pub(crate) fn carried(&mut self, inst: &Inst, later: &[Step]) -> bool {
+        let Inst { rd, rs1, rs2, .. } = *inst;
+        if inst.op != Op::Sltu || rd == 0 || rs1 == 0 || rs2 == 0 || self.is_skipped() {
+            return false;
+        }
+        let value = self.current_value();
+        if value.uses != 1 || !value.killed || value.exit_after_last_use {
+            return false;
+        }
+        let constant = |r: u8| matches!(self.lazy(r), Some(Lazy::Const(_)));
+        if constant(rs1) || constant(rs2) {
+            return false;
+        }
+        let Some((distance, sum, other)) = self.only_reader(rd, later) else {
+            return false;
+        };
+        for r in [rs1, rs2] {
+            self.settle(r);
+        }
+        self.settle_unless_constant(other);
+        // Settling one may have extended or moved another, but has computed none anew.
+        let src = self.value_of_settled(other);
+        self.loans.protect([rs1, rs2, other, sum.rd]);
+        self.consume(inst);
+        self.written(inst);
+        self.consume(&sum);
+        self.define(sum.rd);
+        if !self.carry_is_ready(rs1, rs2) {
+            let (a, b) = (self.full(rs1), self.full(rs2));
+            self.compare_values(Size::Q, a, b);
+        }
+        self.done_early(distance);
+        self.defined_early(sum.rd, distance);
+        let op = if sum.op == Op::Add {
+            Alu::Adc
+        } else {
+            Alu::Sbb
+        };
+        self.loans.operands = [other, 0];
+        let dst = self.half_of_pair(sum.rd, A);
+        self.load(Size::Q, dst, src);
+        self.asm.alu_imm(op, Size::Q, dst, 0);
+        self.done(sum.rd, dst);
+        if sum.rd != rd {
+            self.forget_value(rd);
+        }
+        true
+    }
+
+    /// The step that adds or subtracts `carry` and reads it first, and the register that it is
+    /// added to or subtracted from; if that can be done now: what is added to has its value, the
+    /// result is not touched until then, and no side exit is in between.
+    fn only_reader(&self, carry: u8, later: &[Step]) -> Option<(usize, Inst, u8)> {
+        let (mut touched, mut written) = (0u32, 0u32);
+        for (step, distance) in later.iter().take(REACH).zip(1..) {
+            let inst = step.inst?;
+            if step.follow == Follow::Skip || step.has_side_exit() {
+                return None;
+            }
+            let emitted = self.early(distance);
+            if emitted == Early::Done {
+                continue;
+            }
+            if inst.reads().contains(&carry) {
+                let other = match inst.op {
+                    Op::Add if inst.rs1 == carry => inst.rs2,
+                    Op::Add | Op::Sub if inst.rs2 == carry => inst.rs1,
+                    _ => return None,
+                };
+                let free = emitted == Early::No
+                    && inst.rd != 0
+                    && other != 0
+                    && other != carry
+                    && written & (1 << other) == 0
+                    && touched & (1 << inst.rd) == 0;
+                return free.then_some((distance, inst, other));
+            }
+            if crate::block::ends_block(&inst) {
+                return None;
+            }
+            touched |= 1 << inst.rd;
+            for r in inst.reads() {
+                touched |= 1 << r;
+            }
+            if emitted == Early::No {
+                written |= 1 << inst.rd;
+            }
+        }
+        None
+    }
+
     /// Whether the next step is the carry of the sum that `inst` computes.
     pub(crate) fn carry_follows(&self, inst: &Inst) -> bool {
         self.next.is_some_and(|n| {
@@ -254,7 +352,7 @@ impl Emitter<'_> {
 
     /// The carry of a sum whose flags are still there: sets rd without comparing.
     pub(crate) fn carry_from_flags(&mut self, rd: u8, rs1: u8, rs2: u8) -> bool {
-        if self.carry != Some((self.asm.pos(), rs1, rs2)) {
+        if !self.carry_is_ready(rs1, rs2) {
             return false;
         }
         let dst = self.dst(rd);

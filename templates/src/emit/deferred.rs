@@ -36,6 +36,7 @@ impl Emitter<'_> {
     pub(super) fn set_lazy(&mut self, r: u8, lazy: Lazy) {
         self.drop_lazy(r);
         self.obsolete(r);
+        self.forget_carry(r);
         self.lazy[r as usize] = Some(lazy);
         self.lazy_mask |= bit(r);
         if let Lazy::Inst(inst) = lazy {
@@ -61,6 +62,13 @@ impl Emitter<'_> {
             }
         }
         self.lazy_mask &= !bit(r);
+    }
+
+    /// `r` has a new value, which nobody will look at. The home keeps what it holds.
+    pub(crate) fn forget_value(&mut self, r: u8) {
+        self.drop_lazy(r);
+        self.obsolete(r);
+        self.forget_carry(r);
     }
 
     /// Makes the home of `r` current.

@@ -111,8 +111,7 @@ impl Emitter<'_> {
             return;
         }
         self.place(rd, at);
-        self.dirty &= !bit(rd);
-        self.sext &= !bit(rd);
+        self.facts_unknown(rd);
     }
 
     /// The 64-bit result for `rd` is in `at` and is a sign-extended 32-bit value.
@@ -136,9 +135,8 @@ impl Emitter<'_> {
                     self.asm.mov(Size::D, home, at);
                 }
                 self.settled_in(rd, home);
-                self.dirty |= bit(rd);
+                self.mark_dirty(rd);
                 self.zero |= bit(rd);
-                self.sext &= !bit(rd);
             }
             None => {
                 self.asm.movsx(Size::D, at, at);
@@ -155,7 +153,7 @@ impl Emitter<'_> {
         }
     }
 
-    /// `rd`'s home was rewritten in place; nothing is known about the value.
+    /// `rd` has a new value in its home, of which nothing is known.
     pub(crate) fn facts_unknown(&mut self, rd: u8) {
         self.forget_carry(rd);
         self.dirty &= !bit(rd);
@@ -204,7 +202,6 @@ impl Emitter<'_> {
 
     /// The value of `rd` is in `host`, its home or a borrowed register.
     pub(super) fn settled_in(&mut self, rd: u8, host: Gpr) {
-        self.forget_carry(rd);
         if self.place.home(rd).is_some() {
             self.end_loan(host);
         } else {
@@ -230,8 +227,7 @@ impl Emitter<'_> {
                 self.place(r, dst);
             }
         }
-        self.dirty &= !bit(r);
-        self.sext &= !bit(r);
+        self.facts_unknown(r);
         if fits.is_ok() {
             self.sext |= bit(r);
         }

@@ -60,6 +60,16 @@ fn addresses_checked_late() {
 }
 
 #[test]
+fn carries_of_sums() {
+    let Some(mut prover) = prover() else { return };
+    let mut report = Report::default();
+    idioms::carries(scope(), &mut |case, _| {
+        report.prove(&mut prover, "carries", case, None);
+    });
+    done(&report);
+}
+
+#[test]
 #[ignore = "takes minutes: scripts/prove"]
 fn prepared_operands() {
     let Some(mut prover) = prover() else { return };

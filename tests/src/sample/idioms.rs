@@ -1,5 +1,7 @@
 //! What random programs are made of.
 
+mod multiword;
+
 use super::{BASE_DATA, BASE_HIGH, BASE_ODD, BASE_TABLE, COUNTER, Item, Kind, POINTERS, Sample};
 use crate::random::Rng;
 use hartlog_isa::{CSR_CYCLE, CSR_INSTRET, CSR_TIME, Effect, Format, Inst, Op};
@@ -431,7 +433,7 @@ impl Maker {
         let (a, b, d) = (self.src(), self.src(), self.dst());
         let (t, u) = (self.reg(), self.reg());
         let mut op = |op, rd, rs1, rs2, imm| out.push(Inst::new(op, rd, rs1, rs2, imm));
-        match self.rng.below(31) {
+        match self.rng.below(34) {
             0 => {
                 // Zero- and sign-extension, and other fields cut out by two shifts.
                 let n = self.amount(64);
@@ -679,6 +681,7 @@ impl Maker {
             }
             26 | 27 => self.facts(out),
             28 => self.hazard(out),
+            31 | 32 => self.multiword(out),
             _ => {
                 let inst = self.any_pure();
                 out.push(inst);

@@ -195,6 +195,77 @@ pub fn halves(scope: Scope, visit: Visit) {
     }
 }
 
+/// Sums and differences whose carry is added to or subtracted from another word, later or at once,
+/// the sum itself being one of two that are under way.
+pub fn carries(scope: Scope, visit: Visit) {
+    let config = placed(Mode::Trace, false, 0);
+    // Sum, its operands, carry; the word that the carry is added to, and the result.
+    const LAYOUTS: [[u8; 6]; 12] = [
+        [1, 1, 2, 3, 4, 4],
+        [16, 16, 17, 18, 19, 19],
+        [1, 1, 2, 2, 4, 4],
+        [1, 2, 3, 3, 4, 3],
+        [1, 16, 2, 17, 3, 4],
+        [16, 1, 2, 17, 18, 3],
+        [1, 2, 3, 16, 17, 17],
+        [1, 2, 3, 4, 2, 2],
+        [16, 16, 1, 1, 17, 16],
+        [1, 2, 2, 3, 1, 1],
+        [1, 2, 3, 1, 4, 2],
+        [16, 17, 18, 16, 17, 17],
+    ];
+    let between: [&[Inst]; 6] = [
+        &[],
+        &[Inst::new(Op::Sd, 0, 20, 1, 8)],
+        &[Inst::new(Op::Addi, 5, 5, 0, 1)],
+        &[Inst::new(Op::Ld, 2, 20, 0, 8)],
+        &[
+            Inst::new(Op::Mul, 5, 2, 17, 0),
+            Inst::new(Op::Mulhu, 4, 2, 17, 0),
+        ],
+        // Another carry, whose word is the same.
+        &[
+            Inst::new(Op::Add, 1, 1, 5, 0),
+            Inst::new(Op::Sltu, 5, 1, 5, 0),
+            Inst::new(Op::Add, 4, 5, 4, 0),
+        ],
+    ];
+    let layouts = match scope {
+        Scope::Full => &LAYOUTS[..],
+        Scope::Quick => &LAYOUTS[..4],
+    };
+    for [sum, x, y, carry, word, to] in layouts.iter().copied() {
+        for first in [Op::Add, Op::Sub] {
+            for (p, q) in [(sum, x), (sum, y), (x, y), (x, sum)] {
+                for (n, before) in between.iter().enumerate() {
+                    for after in &between {
+                        if scope == Scope::Quick && (n > 0 || after.len() == 2) {
+                            continue;
+                        }
+                        for (op, a, b) in [
+                            (Op::Add, word, carry),
+                            (Op::Add, carry, word),
+                            (Op::Sub, word, carry),
+                            (Op::Or, word, carry),
+                        ] {
+                            let mut insts = vec![Inst::new(first, sum, x, y, 0)];
+                            insts.extend(*before);
+                            insts.push(Inst::new(Op::Sltu, carry, p, q, 0));
+                            insts.extend(*after);
+                            insts.push(Inst::new(op, to, a, b, 0));
+                            if to != carry {
+                                insts.push(Inst::new(Op::Lui, carry, 0, 0, 0x5000));
+                            }
+                            insts.push(Inst::new(Op::Lui, 5, 0, 0, 0x6000));
+                            visit(&Case::new(&config, case::straight(&insts)), None);
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
 /// A branch over one instruction: emitted without a jump.
 pub fn skips(scope: Scope, visit: Visit) {
     let config = placed(Mode::Trace, false, 0);
