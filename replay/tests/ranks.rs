@@ -26,6 +26,8 @@ struct Threads {
     receiver: Receiver<Option<Message>>,
     /// Messages that this rank sends before it is gone.
     lives: usize,
+    /// Messages that this rank sends before none arrives any more.
+    heard: usize,
 }
 
 impl Link for Threads {
@@ -44,6 +46,10 @@ impl Link for Threads {
             return Err(gone());
         };
         self.lives = lives;
+        let Some(heard) = self.heard.checked_sub(1) else {
+            return Ok(());
+        };
+        self.heard = heard;
         let message = Some((self.rank, message.to_vec()));
         self.senders[to].send(message).map_err(|_| gone())
     }
@@ -69,6 +75,7 @@ fn links(count: usize) -> Vec<Threads> {
         senders: senders.clone(),
         receiver,
         lives: usize::MAX,
+        heard: usize::MAX,
     };
     receivers.into_iter().enumerate().map(link).collect()
 }
@@ -251,7 +258,7 @@ fn a_rank_that_cannot_start_or_is_gone_ends_the_check() {
     let mut all = links(3);
     let mut failed = all.pop().expect("a link");
     std::thread::scope(|scope| {
-        scope.spawn(move || ranks::give_up(&mut failed, "two", 5, "no such file"));
+        scope.spawn(move || ranks::give_up(&mut failed, "two", 5, "no such file", &options(1)));
         let found = check_with_ranks(&program, &trace, &trace, all, &options(1));
         let error = found.expect_err("rank 2 has no file").to_string();
         assert_eq!(error, "rank 2 (two): no such file");
@@ -263,7 +270,7 @@ fn a_rank_that_cannot_start_or_is_gone_ends_the_check() {
         let (program, trace) = (&program, &trace);
         let other = scope
             .spawn(move || ranks::serve(&mut one, "one", trace, &engine(program), &options(1)));
-        ranks::give_up(&mut zero, "zero", 5, "unused").expect("the other answers");
+        ranks::give_up(&mut zero, "zero", 5, "unused", &options(1)).expect("the other answers");
         assert!(matches!(other.join(), Ok(Ok(()))), "it is told to stop");
     });
     // After the greeting and a range: it has two from the start.
@@ -272,6 +279,63 @@ fn a_rank_that_cannot_start_or_is_gone_ends_the_check() {
     let found = check_with_ranks(&program, &trace, &trace, all, &options(1));
     let gone = matches!(&found, Err(RanksError::Link(e)) if e.0 == "somebody is gone");
     assert!(gone, "{found:?}");
+}
+
+#[test]
+fn a_rank_that_says_nothing_ends_the_check() {
+    let program = program();
+    let trace = Trace::from_bytes(trace_bytes(&program, CHUNK_STEPS)).expect("it is fine");
+    let mut options = options(1);
+    options.patience = Some(Duration::from_millis(300));
+    // Never, after the greeting, and after the greeting and a range.
+    for (heard, with_range) in [(0, false), (1, true), (2, true)] {
+        let mut all = links(3);
+        all[1].heard = heard;
+        let found = check_with_ranks(&program, &trace, &trace, all, &options);
+        let Err(RanksError::Stalled { rank: 1, range, .. }) = &found else {
+            panic!("{found:?}");
+        };
+        assert_eq!(range.is_some(), with_range, "{found:?}");
+    }
+    // Rank 0: the others end by themselves.
+    let mut all = links(2);
+    let mut one = all.pop().expect("a link");
+    let engine = engine(&program);
+    let found = ranks::serve(&mut one, "one", &trace, &engine, &options);
+    let rank_0 = matches!(found, Err(RanksError::Stalled { rank: 0, .. }));
+    assert!(rank_0, "{found:?}");
+}
+
+#[test]
+fn nobody_is_overdue_while_others_work() {
+    let program = program();
+    let trace = Trace::from_bytes(trace_bytes(&program, CHUNK_STEPS)).expect("it is fine");
+    let mut options = options(1);
+    options.patience = Some(Duration::from_millis(400));
+    let mut all = links(3);
+    let (mut two, mut one, mut zero) = (
+        all.pop().expect("a link"),
+        all.pop().expect("a link"),
+        all.pop().expect("a link"),
+    );
+    std::thread::scope(|scope| {
+        let (program, trace, options) = (&program, &trace, &options);
+        scope.spawn(move || ranks::serve(&mut one, "one", trace, &engine(program), options));
+        // Rank 2 greets the others late: all of them wait.
+        scope.spawn(move || {
+            std::thread::sleep(Duration::from_millis(250));
+            ranks::serve(&mut two, "two", trace, &engine(program), options)
+        });
+        let found = ranks::lead(
+            &mut zero,
+            "zero",
+            trace,
+            &engine(program),
+            options,
+            &mut |_| {},
+        );
+        assert!(found.is_ok(), "{found:?}");
+    });
 }
 
 #[test]

@@ -4,15 +4,17 @@ use super::check::{json, progress_bar, write_report_of, write_verdict};
 use super::{CliError, completeness, failure_json, load, open};
 use hartlog_elf::Elf;
 use hartlog_format::status::exit;
+use mpi::environment::Universe;
 use mpi::point_to_point::{Message, Status};
 use mpi::topology::SimpleCommunicator;
 use mpi::traits::*;
-use replay::check;
 use replay::program::Program;
 use replay::ranks::{self, Link, LinkError, Options, RanksError, Report};
 use replay::trace::Trace;
 use std::io::Write;
 use std::path::PathBuf;
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::time::{Duration, Instant};
 
 /// Checks a trace as `check` does, with all processes of an MPI job.
 ///
@@ -37,6 +39,10 @@ pub struct Args {
     /// Chunks that a process gets at a time [default: an eighth of its share, at most 64].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     range: Option<u64>,
+    /// Seconds that a process may take for these, or say nothing to those that wait for it, until the
+    /// job is ended; 0: for ever.
+    #[arg(long, value_name = "SECONDS", default_value_t = 60)]
+    patience: u64,
     #[command(flatten)]
     engine: super::engine::Args,
     /// The trace may lack its footer: check what is there.
@@ -67,11 +73,41 @@ const LAST: mpi::Tag = 0;
 /// Ranks are those of the job. Errors of MPI end the whole job: that is its default.
 struct Job {
     world: SimpleCommunicator,
+    /// How long a message may take until it is received.
+    patience: Option<Duration>,
 }
 
 impl Job {
     fn number(rank: mpi::Rank) -> usize {
         usize::try_from(rank).unwrap_or(0)
+    }
+
+    /// Sends a part of a message. If nobody takes it for too long, this process ends: MPI has no way
+    /// to take it back, and mpirun then ends the others.
+    fn send_part(&self, to: mpi::Rank, part: &[u8], tag: mpi::Tag) {
+        const PAUSE: Duration = Duration::from_micros(50);
+        let process = self.world.process_at_rank(to);
+        let Some(patience) = self.patience else {
+            return process.send_with_tag(part, tag);
+        };
+        let start = Instant::now();
+        mpi::request::scope(|scope| {
+            let mut request = process.immediate_send_with_tag(scope, part, tag);
+            while let Err(under_way) = request.test() {
+                if start.elapsed() > patience {
+                    let error = RanksError::Stalled {
+                        rank: Job::number(to),
+                        host: String::new(),
+                        range: None,
+                        seconds: patience.as_secs(),
+                    };
+                    eprintln!("replay: {error}");
+                    std::process::exit(status_of(&error).into());
+                }
+                request = under_way;
+                std::thread::sleep(PAUSE);
+            }
+        });
     }
 
     /// The rest of a message that has started.
@@ -103,13 +139,12 @@ impl Link for Job {
             .ok()
             .filter(|r| *r < self.world.size());
         let rank = rank.ok_or_else(|| LinkError(format!("there is no rank {to}")))?;
-        let process = self.world.process_at_rank(rank);
         let last = message.len().saturating_sub(1) / PART * PART;
         let (parts, last) = message.split_at(last);
         for part in parts.chunks(PART) {
-            process.send_with_tag(part, MORE);
+            self.send_part(rank, part, MORE);
         }
-        process.send_with_tag(last, LAST);
+        self.send_part(rank, last, LAST);
         Ok(())
     }
 
@@ -125,16 +160,49 @@ impl Link for Job {
 
 impl Args {
     pub fn run(self) -> Result<u8, CliError> {
-        let universe = mpi::initialize().ok_or(CliError::Mpi("it was started before"))?;
+        let universe = {
+            let _watch = self.watch();
+            mpi::initialize().ok_or(CliError::Mpi("it was started before"))?
+        };
+        let result = self.take_part(&universe);
+        if let Err(CliError::Ranks(RanksError::Stalled { .. })) = &result {
+            // The end of MPI waits for all. Without it, mpirun ends the job.
+            std::mem::forget(universe);
+        }
+        result
+    }
+
+    /// Ends this process, and with it the job, unless what is returned is dropped in time: the start
+    /// of MPI waits for all processes.
+    fn watch(&self) -> Option<Sender<()>> {
+        let patience = self.patience()?;
+        let (started, wait) = channel::<()>();
+        std::thread::spawn(move || {
+            if wait.recv_timeout(patience) == Err(RecvTimeoutError::Timeout) {
+                let seconds = patience.as_secs();
+                eprintln!("replay: not all ranks started: no progress for {seconds} s");
+                std::process::exit(exit::HOST.into());
+            }
+        });
+        Some(started)
+    }
+
+    fn patience(&self) -> Option<Duration> {
+        Some(Duration::from_secs(self.patience)).filter(|p| !p.is_zero())
+    }
+
+    fn take_part(self, universe: &Universe) -> Result<u8, CliError> {
         let host = mpi::environment::processor_name();
         let host = host.unwrap_or_else(|_| "a machine without name".to_owned());
         let job = &mut Job {
             world: universe.world().duplicate(),
+            patience: self.patience(),
         };
         // Only rank 0 says anything.
         let zero = job.rank() == 0;
         let mut options = Options::default();
         (options.no_memory, options.range_chunks) = (self.no_memory, self.range);
+        options.patience = job.patience;
         let program = if zero {
             load(&self.elf)
         } else {
@@ -145,15 +213,11 @@ impl Args {
         let files = program.and_then(|program| Ok((program, open(&self.trace, &self.limit)?)));
         let (program, trace) = match files {
             Ok(files) => files,
-            Err(error) => return give_up(job, &host, error),
+            Err(error) => return give_up(job, &host, &options, error),
         };
-        let columns = check::Options {
-            no_memory: self.no_memory,
-            ..check::Options::default()
-        };
-        let (engine, missing) = match self.engine.choose(&program, columns.columns()) {
+        let (engine, missing) = match self.engine.choose(&program, options.columns()) {
             Ok(engine) => engine,
-            Err(error) => return give_up(job, &host, error),
+            Err(error) => return give_up(job, &host, &options, error),
         };
         if !zero {
             ranks::serve(job, &host, &trace, &engine, &options).map_err(CliError::Ranks)?;
@@ -209,8 +273,9 @@ impl Args {
 }
 
 /// Ends with the others where a file is missing here; rank 0 says which.
-fn give_up(job: &mut Job, host: &str, error: CliError) -> Result<u8, CliError> {
-    ranks::give_up(job, host, error.exit_status(), &error.to_string()).map_err(CliError::Ranks)?;
+fn give_up(job: &mut Job, host: &str, options: &Options, error: CliError) -> Result<u8, CliError> {
+    let (status, text) = (error.exit_status(), error.to_string());
+    ranks::give_up(job, host, status, &text, options).map_err(CliError::Ranks)?;
     if job.rank() == 0 {
         Err(error)
     } else {

@@ -2,15 +2,15 @@
 
 use super::range::{Finding, Sum, Work};
 use super::wire::{Order, Said};
-use super::{Link, Options, RanksError, digest};
+use super::{Link, LinkError, Options, RanksError, digest, receive_within};
 use crate::check::{self, CheckError, Merge, Worker, check_serially};
 use crate::drive::same_program;
 use crate::engine::Engine;
 use crate::error::Difference;
 use crate::trace::Trace;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::Range;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Ranges that a rank has at a time: one that it works on, and the next.
 const AHEAD: usize = 2;
@@ -41,9 +41,74 @@ struct Lead<'a, L> {
     /// Number of the range that is brought together next.
     next: u64,
     waiting: BTreeMap<u64, (usize, Finding)>,
-    /// Ranges that each rank has.
-    has: Vec<usize>,
+    /// Ranges that each rank has, the one that it works on first.
+    has: Vec<VecDeque<Range<u64>>>,
     ranks: Vec<Worker>,
+    pace: Pace,
+}
+
+/// Who said something when.
+struct Pace {
+    patience: Option<Duration>,
+    /// Per rank: its last message, or its first order after it had none.
+    heard: Vec<Instant>,
+    /// When the others were told last that rank 0 is there.
+    told: Instant,
+}
+
+impl Pace {
+    fn new(ranks: usize, patience: Option<Duration>) -> Pace {
+        let now = Instant::now();
+        Pace {
+            patience,
+            heard: vec![now; ranks],
+            told: now,
+        }
+    }
+
+    fn hear(&mut self, rank: usize) {
+        if let Some(heard) = self.heard.get_mut(rank) {
+            *heard = Instant::now();
+        }
+    }
+
+    /// Whether a rank that has something to do has said nothing for too long.
+    fn is_overdue(&self, rank: usize) -> bool {
+        let heard = self.heard.get(rank).map(Instant::elapsed);
+        self.patience
+            .zip(heard)
+            .is_some_and(|(most, silent)| silent > most)
+    }
+
+    fn stalled(&self, rank: usize, hosts: &[String], range: Option<Range<u64>>) -> RanksError {
+        let host = hosts.get(rank).map(|host| format!(" ({host})"));
+        RanksError::Stalled {
+            rank,
+            host: host.unwrap_or_default(),
+            range,
+            seconds: self.patience.unwrap_or_default().as_secs(),
+        }
+    }
+
+    /// Whether the others are to be told that rank 0 is there: they wait as long for it.
+    fn tell(&mut self) -> bool {
+        let due = self.patience.is_some_and(|p| self.told.elapsed() > p / 4);
+        if due {
+            self.told = Instant::now();
+        }
+        due
+    }
+}
+
+/// The next message of those that are waited for, or `None` for a moment.
+fn listen(
+    link: &mut impl Link,
+    patience: Option<Duration>,
+) -> Result<Option<(usize, Vec<u8>)>, LinkError> {
+    match patience {
+        None => link.receive().map(Some),
+        Some(patience) => receive_within(link, Instant::now() + patience / 8),
+    }
 }
 
 /// Checks a trace together with the other ranks, which [`serve`](super::serve). `host` names this
@@ -61,28 +126,75 @@ pub fn lead<'t>(
 ) -> Result<Report, RanksError> {
     let start = Instant::now();
     let result = greet(link, host, trace, engine, options).and_then(|mut report| {
-        fill(&mut report.check, link, trace, engine, options, progress)?;
+        fill(&mut report, link, trace, engine, options, progress)?;
         Ok(report)
     });
     match &result {
         // Who is gone cannot be dismissed.
-        Err(RanksError::Link(_)) => {}
-        _ => dismiss(link)?,
+        Err(RanksError::Link(_) | RanksError::Stalled { .. }) => {}
+        _ => dismiss(link, options.patience)?,
     }
     let mut report = result?;
     report.check.wall = start.elapsed();
     Ok(report)
 }
 
+/// Takes what all others say first, and sends them away.
+pub(super) fn refuse(link: &mut impl Link, patience: Option<Duration>) -> Result<(), RanksError> {
+    let mut silent = Silent::all(link, patience);
+    while silent.next(link)?.is_some() {}
+    dismiss(link, patience)
+}
+
+/// Those that something is still waited for.
+struct Silent {
+    ranks: BTreeSet<usize>,
+    pace: Pace,
+}
+
+impl Silent {
+    fn all(link: &impl Link, patience: Option<Duration>) -> Silent {
+        Silent {
+            ranks: (1..link.ranks()).collect(),
+            pace: Pace::new(1, patience),
+        }
+    }
+
+    /// The first message of the next that says something; `None`: all did.
+    fn next(&mut self, link: &mut impl Link) -> Result<Option<(usize, Vec<u8>)>, RanksError> {
+        while let Some(first) = self.ranks.first().copied() {
+            match listen(link, self.pace.patience)? {
+                Some((rank, message)) if self.ranks.remove(&rank) => {
+                    return Ok(Some((rank, message)));
+                }
+                Some(_) => {}
+                None if self.pace.is_overdue(0) => {
+                    return Err(self.pace.stalled(first, &[], None));
+                }
+                None => {}
+            }
+        }
+        Ok(None)
+    }
+}
+
 /// Sends the others away, and takes what they still say.
-pub(super) fn dismiss(link: &mut impl Link) -> Result<(), RanksError> {
+pub(super) fn dismiss(link: &mut impl Link, patience: Option<Duration>) -> Result<(), RanksError> {
     for rank in 1..link.ranks() {
         link.send(rank, &Order::Stop.encode())?;
     }
-    let mut left = link.ranks().saturating_sub(1);
-    while left > 0 {
-        let (_, message) = link.receive()?;
-        left -= usize::from(Said::decode(&message) == Ok(Said::Bye));
+    let pace = Pace::new(1, patience);
+    let mut left: BTreeSet<usize> = (1..link.ranks()).collect();
+    while let Some(rank) = left.first().copied() {
+        match listen(link, patience)? {
+            Some((rank, message)) if Said::decode(&message) == Ok(Said::Bye) => {
+                left.remove(&rank);
+            }
+            // What was under way.
+            Some(_) => {}
+            None if pace.is_overdue(0) => return Err(pace.stalled(rank, &[], None)),
+            None => {}
+        }
     }
     Ok(())
 }
@@ -103,8 +215,8 @@ fn greet<'t>(
     let mut hosts = vec![host.to_owned(); link.ranks().max(1)];
     let mut other_engine = Vec::new();
     let mut error: BTreeMap<usize, RanksError> = BTreeMap::new();
-    for _ in 1..link.ranks() {
-        let (rank, message) = link.receive()?;
+    let mut silent = Silent::all(link, options.patience);
+    while let Some((rank, message)) = silent.next(link)? {
         match said(rank, &message) {
             Ok(Said::Hello {
                 digest,
@@ -163,7 +275,11 @@ fn greet<'t>(
 
 /// Has everything checked.
 fn fill<'t>(
-    report: &mut check::Report,
+    Report {
+        check: report,
+        hosts,
+        ..
+    }: &mut Report,
     link: &mut impl Link,
     trace: &'t Trace,
     engine: &Engine<'_, 't>,
@@ -183,8 +299,9 @@ fn fill<'t>(
         claimed: 0,
         next: 0,
         waiting: BTreeMap::new(),
-        has: vec![0; ranks],
+        has: vec![VecDeque::new(); ranks],
         ranks: std::mem::take(&mut report.workers),
+        pace: Pace::new(ranks, options.patience),
     };
     let mut worker = engine.worker();
     let mut own: Option<Work> = None;
@@ -193,6 +310,7 @@ fn fill<'t>(
             lead.hear(rank, &message)?;
         }
         lead.hand_out()?;
+        lead.keep_pace(hosts)?;
         if let Some((rank, finding)) = lead.waiting.remove(&lead.next) {
             lead.take(report, rank, &finding);
             bring_together(trace, engine, &mut merge, rank, finding)?;
@@ -206,10 +324,9 @@ fn fill<'t>(
                 lead.put(0, work.finish())?;
             }
         } else if let Some(range) = lead.claim() {
-            lead.has[0] += 1;
+            lead.has[0].push_back(range.clone());
             own = Some(Work::new(range, report.memory));
-        } else {
-            let (rank, message) = lead.link.receive()?;
+        } else if let Some((rank, message)) = listen(lead.link, options.patience)? {
             lead.hear(rank, &message)?;
         }
     }
@@ -235,18 +352,39 @@ impl<L: Link> Lead<'_, L> {
     fn hand_out(&mut self) -> Result<(), RanksError> {
         for round in 1..=AHEAD {
             for rank in 1..self.has.len() {
-                if self.has[rank] < round
+                if self.has[rank].len() < round
                     && let Some(range) = self.claim()
                 {
-                    self.link.send(rank, &Order::Work(range).encode())?;
-                    self.has[rank] += 1;
+                    if self.has[rank].is_empty() {
+                        self.pace.hear(rank);
+                    }
+                    self.link.send(rank, &Order::Work(range.clone()).encode())?;
+                    self.has[rank].push_back(range);
                 }
             }
         }
         Ok(())
     }
 
+    /// Notices a rank that does nothing, and tells the others that rank 0 is there.
+    fn keep_pace(&mut self, hosts: &[String]) -> Result<(), RanksError> {
+        for (rank, has) in self.has.iter().enumerate().skip(1) {
+            if let Some(range) = has.front()
+                && self.pace.is_overdue(rank)
+            {
+                return Err(self.pace.stalled(rank, hosts, Some(range.clone())));
+            }
+        }
+        if self.pace.tell() {
+            for rank in 1..self.has.len() {
+                self.link.send(rank, &Order::Wait.encode())?;
+            }
+        }
+        Ok(())
+    }
+
     fn hear(&mut self, rank: usize, message: &[u8]) -> Result<(), RanksError> {
+        self.pace.hear(rank);
         match said(rank, message)? {
             Said::Done(finding) => self.put(rank, *finding),
             _ => {
@@ -259,24 +397,15 @@ impl<L: Link> Lead<'_, L> {
     /// Keeps what a rank says of a range until it is its turn.
     fn put(&mut self, rank: usize, finding: Finding) -> Result<(), RanksError> {
         let number = finding.range.start / self.range_chunks;
-        let end = finding.range.start.saturating_add(self.range_chunks);
-        let has = self.has.get_mut(rank).filter(|has| **has > 0);
-        match has {
-            Some(has)
-                if finding.range.start == number * self.range_chunks
-                    && finding.range.end == end.min(self.chunks)
-                    && (self.next..self.claimed).contains(&number)
-                    && !self.waiting.contains_key(&number) =>
-            {
-                *has -= 1;
-                self.waiting.insert(number, (rank, finding));
-                Ok(())
-            }
-            _ => {
-                let what = "a range that it was not handed";
-                Err(RanksError::Message { rank, what })
-            }
-        }
+        let has = self.has.get_mut(rank);
+        let handed = has.filter(|has| has.front() == Some(&finding.range));
+        let Some(handed) = handed else {
+            let what = "a range that it was not handed";
+            return Err(RanksError::Message { rank, what });
+        };
+        handed.pop_front();
+        self.waiting.insert(number, (rank, finding));
+        Ok(())
     }
 
     fn take(&mut self, report: &mut check::Report, rank: usize, finding: &Finding) {

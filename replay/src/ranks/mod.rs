@@ -22,9 +22,12 @@ use crate::check::CheckError;
 use crate::engine::Engine;
 use crate::program::Program;
 use crate::trace::{Trace, TraceError};
+use crate::witness::Columns;
 use range::Work;
 use sha2::{Digest, Sha256};
 use std::collections::VecDeque;
+use std::ops::Range;
+use std::time::{Duration, Instant};
 use wire::{Order, Said};
 use zerocopy::IntoBytes;
 
@@ -68,6 +71,19 @@ pub struct Options {
     pub no_memory: bool,
     /// Chunks of a range; default: so many that each rank gets several, and at most 64.
     pub range_chunks: Option<u64>,
+    /// How long a rank may take for a range, or rank 0 may say nothing to one that waits; default:
+    /// for ever.
+    pub patience: Option<Duration>,
+}
+
+impl Options {
+    /// The columns that an engine for [`lead`] and [`serve`] must hand over.
+    pub fn columns(&self) -> Columns {
+        match self.no_memory {
+            true => Columns::NONE,
+            false => Columns::MEMORY,
+        }
+    }
 }
 
 /// Why a trace is rejected, or could not be checked.
@@ -107,6 +123,18 @@ pub enum RanksError {
         /// One past the last.
         end: u64,
     },
+    /// A rank does nothing, and is not gone either.
+    #[error("rank {rank}{host}: no progress for {seconds} s{}", orders(.range))]
+    Stalled {
+        /// The rank.
+        rank: usize,
+        /// Its machine, in brackets, if that is known.
+        host: String,
+        /// The chunks that it was to re-execute.
+        range: Option<Range<u64>>,
+        /// How long it was waited for.
+        seconds: u64,
+    },
     /// A message that no rank sends.
     #[error("rank {rank}: malformed message: {what}")]
     Message {
@@ -118,6 +146,14 @@ pub enum RanksError {
     /// A rank is gone.
     #[error("{0}")]
     Link(#[from] LinkError),
+}
+
+fn orders(range: &Option<Range<u64>>) -> String {
+    range
+        .as_ref()
+        .map_or_else(String::new, |Range { start, end }| {
+            format!(" with chunks {start}..{end}")
+        })
 }
 
 impl From<TraceError> for RanksError {
@@ -165,10 +201,11 @@ pub fn serve<'t>(
     let mut worker = engine.worker();
     loop {
         // An order to stop is obeyed before what is left to do.
-        while let Some((_, message)) = next(link, queue.is_empty())? {
+        while let Some(message) = next(link, queue.is_empty(), options.patience)? {
             let order = Order::decode(&message);
             match order.map_err(|what| RanksError::Message { rank: 0, what })? {
                 Order::Work(range) => queue.push_back(range),
+                Order::Wait => {}
                 Order::Stop => {
                     link.send(0, &Said::Bye.encode())?;
                     return Ok(());
@@ -183,12 +220,41 @@ pub fn serve<'t>(
     }
 }
 
-/// The next message, if there is one or it is to be waited for.
-fn next(link: &mut impl Link, wait: bool) -> Result<Option<(usize, Vec<u8>)>, LinkError> {
-    if wait {
-        link.receive().map(Some)
-    } else {
-        link.poll()
+/// The next message from rank 0, if there is one or it is to be waited for.
+fn next(
+    link: &mut impl Link,
+    wait: bool,
+    patience: Option<Duration>,
+) -> Result<Option<Vec<u8>>, RanksError> {
+    let message = match (wait, patience) {
+        (false, _) => link.poll()?,
+        (true, None) => Some(link.receive()?),
+        (true, Some(patience)) => {
+            let message = receive_within(link, Instant::now() + patience)?;
+            let stalled = || RanksError::Stalled {
+                rank: 0,
+                host: String::new(),
+                range: None,
+                seconds: patience.as_secs(),
+            };
+            Some(message.ok_or_else(stalled)?)
+        }
+    };
+    Ok(message.map(|(_, message)| message))
+}
+
+/// The next message, if it comes until then.
+fn receive_within(
+    link: &mut impl Link,
+    end: Instant,
+) -> Result<Option<(usize, Vec<u8>)>, LinkError> {
+    const PAUSE: Duration = Duration::from_micros(200);
+    loop {
+        let message = link.poll()?;
+        if message.is_some() || Instant::now() >= end {
+            return Ok(message);
+        }
+        std::thread::sleep(PAUSE);
     }
 }
 
@@ -196,13 +262,16 @@ fn next(link: &mut impl Link, wait: bool) -> Result<Option<(usize, Vec<u8>)>, Li
 /// its exit status.
 ///
 /// # Errors
-/// [`RanksError::Link`].
-pub fn give_up(link: &mut impl Link, host: &str, status: u8, text: &str) -> Result<(), RanksError> {
+/// [`RanksError::Link`] and [`RanksError::Stalled`].
+pub fn give_up(
+    link: &mut impl Link,
+    host: &str,
+    status: u8,
+    text: &str,
+    options: &Options,
+) -> Result<(), RanksError> {
     if link.rank() == 0 {
-        for _ in 1..link.ranks() {
-            link.receive()?;
-        }
-        return lead::dismiss(link);
+        return lead::refuse(link, options.patience);
     }
     let failed = Said::Failed {
         status,
@@ -210,11 +279,10 @@ pub fn give_up(link: &mut impl Link, host: &str, status: u8, text: &str) -> Resu
         text: text.to_owned(),
     };
     link.send(0, &failed.encode())?;
-    loop {
-        let (_, message) = link.receive()?;
+    while let Some(message) = next(link, true, options.patience)? {
         if Order::decode(&message) == Ok(Order::Stop) {
-            link.send(0, &Said::Bye.encode())?;
-            return Ok(());
+            break;
         }
     }
+    Ok(link.send(0, &Said::Bye.encode())?)
 }

@@ -11,6 +11,8 @@ use std::time::Duration;
 pub(super) enum Order {
     /// Re-execute these chunks.
     Work(Range<u64>),
+    /// Rank 0 is still there.
+    Wait,
     /// It is over.
     Stop,
 }
@@ -42,6 +44,7 @@ const HELLO: u64 = 3;
 const FAILED: u64 = 4;
 const DONE: u64 = 5;
 const BYE: u64 = 6;
+const WAIT: u64 = 7;
 
 #[derive(Default)]
 struct Writer(Vec<u8>);
@@ -206,6 +209,7 @@ impl Order {
         let mut out = Writer::default();
         match self {
             Order::Work(range) => out.numbers(&[WORK, range.start, range.end]),
+            Order::Wait => out.number(WAIT),
             Order::Stop => out.number(STOP),
         };
         out.0
@@ -215,6 +219,7 @@ impl Order {
         let mut reader = Reader(bytes);
         let order = match reader.number()? {
             WORK => Order::Work(reader.range()?),
+            WAIT => Order::Wait,
             STOP => Order::Stop,
             _ => return Err("not an order"),
         };
@@ -369,7 +374,7 @@ mod tests {
         for said in messages() {
             assert_eq!(Said::decode(&said.encode()), Ok(said));
         }
-        for order in [Order::Work(3..9), Order::Stop] {
+        for order in [Order::Work(3..9), Order::Wait, Order::Stop] {
             assert_eq!(Order::decode(&order.encode()), Ok(order));
         }
     }
