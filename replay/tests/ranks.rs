@@ -28,6 +28,8 @@ struct Threads {
     lives: usize,
     /// Messages that this rank sends before none arrives any more.
     heard: usize,
+    /// How long this rank waits before it says anything.
+    late: Duration,
 }
 
 impl Link for Threads {
@@ -50,6 +52,7 @@ impl Link for Threads {
             return Ok(());
         };
         self.heard = heard;
+        std::thread::sleep(std::mem::take(&mut self.late));
         let message = Some((self.rank, message.to_vec()));
         self.senders[to].send(message).map_err(|_| gone())
     }
@@ -76,6 +79,7 @@ fn links(count: usize) -> Vec<Threads> {
         receiver,
         lives: usize::MAX,
         heard: usize::MAX,
+        late: Duration::ZERO,
     };
     receivers.into_iter().enumerate().map(link).collect()
 }
@@ -313,29 +317,10 @@ fn nobody_is_overdue_while_others_work() {
     let mut options = options(1);
     options.patience = Some(Duration::from_millis(400));
     let mut all = links(3);
-    let (mut two, mut one, mut zero) = (
-        all.pop().expect("a link"),
-        all.pop().expect("a link"),
-        all.pop().expect("a link"),
-    );
-    std::thread::scope(|scope| {
-        let (program, trace, options) = (&program, &trace, &options);
-        scope.spawn(move || ranks::serve(&mut one, "one", trace, &engine(program), options));
-        // Rank 2 greets the others late: all of them wait.
-        scope.spawn(move || {
-            std::thread::sleep(Duration::from_millis(250));
-            ranks::serve(&mut two, "two", trace, &engine(program), options)
-        });
-        let found = ranks::lead(
-            &mut zero,
-            "zero",
-            trace,
-            &engine(program),
-            options,
-            &mut |_| {},
-        );
-        assert!(found.is_ok(), "{found:?}");
-    });
+    // Rank 2 greets the others late: all of them wait.
+    all[2].late = Duration::from_millis(250);
+    let found = check_with_ranks(&program, &trace, &trace, all, &options);
+    assert!(found.is_ok(), "{found:?}");
 }
 
 #[test]

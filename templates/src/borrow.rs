@@ -46,7 +46,7 @@ pub(crate) struct Loans {
     pub defining: Option<u8>,
     /// Register whose deferred value is being computed.
     pub settling: Option<u8>,
-    /// Registers that the template of the current instruction reads, its first operand first.
+    /// Registers that the template of the current instruction reads.
     pub operands: [u8; 2],
     /// That register's value is the result of a pair, which the current step need not be.
     pub paired: bool,

@@ -142,7 +142,7 @@ pub fn lead<'t>(
 /// Takes what all others say first, and sends them away.
 pub(super) fn refuse(link: &mut impl Link, patience: Option<Duration>) -> Result<(), RanksError> {
     let mut silent = Silent::all(link, patience);
-    while silent.next(link)?.is_some() {}
+    while silent.next(link, |_| true)?.is_some() {}
     dismiss(link, patience)
 }
 
@@ -160,11 +160,15 @@ impl Silent {
         }
     }
 
-    /// The first message of the next that says something; `None`: all did.
-    fn next(&mut self, link: &mut impl Link) -> Result<Option<(usize, Vec<u8>)>, RanksError> {
+    /// The first message that counts of the next that says one; `None`: all did. Others are lost.
+    fn next(
+        &mut self,
+        link: &mut impl Link,
+        counts: impl Fn(&[u8]) -> bool,
+    ) -> Result<Option<(usize, Vec<u8>)>, RanksError> {
         while let Some(first) = self.ranks.first().copied() {
             match listen(link, self.pace.patience)? {
-                Some((rank, message)) if self.ranks.remove(&rank) => {
+                Some((rank, message)) if counts(&message) && self.ranks.remove(&rank) => {
                     return Ok(Some((rank, message)));
                 }
                 Some(_) => {}
@@ -183,19 +187,10 @@ pub(super) fn dismiss(link: &mut impl Link, patience: Option<Duration>) -> Resul
     for rank in 1..link.ranks() {
         link.send(rank, &Order::Stop.encode())?;
     }
-    let pace = Pace::new(1, patience);
-    let mut left: BTreeSet<usize> = (1..link.ranks()).collect();
-    while let Some(rank) = left.first().copied() {
-        match listen(link, patience)? {
-            Some((rank, message)) if Said::decode(&message) == Ok(Said::Bye) => {
-                left.remove(&rank);
-            }
-            // What was under way.
-            Some(_) => {}
-            None if pace.is_overdue(0) => return Err(pace.stalled(rank, &[], None)),
-            None => {}
-        }
-    }
+    // What was under way may come first.
+    let bye = |message: &[u8]| Said::decode(message) == Ok(Said::Bye);
+    let mut silent = Silent::all(link, patience);
+    while silent.next(link, bye)?.is_some() {}
     Ok(())
 }
 
@@ -216,7 +211,7 @@ fn greet<'t>(
     let mut other_engine = Vec::new();
     let mut error: BTreeMap<usize, RanksError> = BTreeMap::new();
     let mut silent = Silent::all(link, options.patience);
-    while let Some((rank, message)) = silent.next(link)? {
+    while let Some((rank, message)) = silent.next(link, |_| true)? {
         match said(rank, &message) {
             Ok(Said::Hello {
                 digest,

@@ -21,23 +21,28 @@ pub(super) enum ColdKind {
     /// Replay that follows memory: the value so far behind the log pointer is not what memory has.
     Mismatch(i32),
     /// The budget does not cover the block: give `steps` back.
-    Budget { block: usize },
-    /// A side exit to `target` with this state.
-    Exit {
-        target: u64,
-        refund: u32,
-        log: u32,
-        /// How many of these bytes are still in xmm0.
-        waiting: u32,
-        written: Written,
-        /// Replay: what is still to be checked.
-        unchecked: Vec<(u8, Span)>,
-        dirty: u32,
-        lazies: Vec<(u8, Lazy)>,
-        loans: Vec<Loan>,
-        /// Whether homes are given up at this point.
-        local: bool,
+    Budget {
+        block: usize,
     },
+    Exit(Exit),
+}
+
+/// A side exit to `target`, and the state in which it is taken; by default everything is in place.
+#[derive(Default)]
+pub(super) struct Exit {
+    target: u64,
+    refund: u32,
+    log: u32,
+    /// How many of these bytes are still in xmm0.
+    waiting: u32,
+    written: Written,
+    /// Replay: what is still to be checked.
+    unchecked: Vec<(u8, Span)>,
+    dirty: u32,
+    lazies: Vec<(u8, Lazy)>,
+    loans: Vec<Loan>,
+    /// Whether homes are given up at this point.
+    local: bool,
 }
 
 impl Emitter<'_> {
@@ -66,36 +71,7 @@ impl Emitter<'_> {
                     self.asm.mov_imm(A, pc as i64);
                     self.jump(Dest::Stub(Stub::ChunkEnd));
                 }
-                ColdKind::Exit {
-                    target,
-                    refund,
-                    log,
-                    waiting,
-                    written,
-                    unchecked,
-                    dirty,
-                    lazies,
-                    loans,
-                    local,
-                } => {
-                    self.mark(target);
-                    if local {
-                        self.without_homes();
-                    }
-                    self.dirty = dirty;
-                    self.zero = 0;
-                    self.sext = 0;
-                    self.take_up(&loans);
-                    for (r, lazy) in lazies {
-                        self.set_lazy(r, lazy);
-                    }
-                    (self.log.bytes, self.log.waiting) = (log, waiting);
-                    (self.row, self.ops) = (written.rows, written.ops);
-                    self.settle_all();
-                    self.check_spans(&unchecked);
-                    self.bump_log();
-                    self.leave_by(target, refund);
-                }
+                ColdKind::Exit(exit) => self.exit(exit),
             }
         }
         for i in 0..self.blocks.len() {
@@ -118,6 +94,25 @@ impl Emitter<'_> {
                 });
             }
         }
+    }
+
+    /// Emits the cold path of a side exit.
+    fn exit(&mut self, exit: Exit) {
+        self.mark(exit.target);
+        if exit.local {
+            self.without_homes();
+        }
+        (self.dirty, self.zero, self.sext) = (exit.dirty, 0, 0);
+        self.take_up(&exit.loans);
+        for (r, lazy) in exit.lazies {
+            self.set_lazy(r, lazy);
+        }
+        (self.log.bytes, self.log.waiting) = (exit.log, exit.waiting);
+        (self.row, self.ops) = (exit.written.rows, exit.written.ops);
+        self.settle_all();
+        self.check_spans(&exit.unchecked);
+        self.bump_log();
+        self.leave_by(exit.target, exit.refund);
     }
 
     /// Emits the entry of a block from outside of its region: moves the registers and goes on at
@@ -276,7 +271,10 @@ impl Emitter<'_> {
             && self.dirty == 0
             && self.homes_in_place();
         let written = self.written_so_far();
-        let unchecked = self.window.unchecked();
+        let unchecked = match self.replaying() {
+            true => self.window.unchecked(),
+            false => Vec::new(),
+        };
         let nothing = written.nothing() && unchecked.is_empty();
         if refund == 0 && self.log.bytes == 0 && nothing && in_place {
             self.jcc_to(cond, target);
@@ -286,7 +284,7 @@ impl Emitter<'_> {
         self.asm.jcc(cond, label);
         self.cold(
             label,
-            ColdKind::Exit {
+            ColdKind::Exit(Exit {
                 target,
                 refund,
                 log: self.log.bytes,
@@ -297,7 +295,7 @@ impl Emitter<'_> {
                 lazies,
                 loans,
                 local: self.loans.local,
-            },
+            }),
         );
     }
 
@@ -309,21 +307,11 @@ impl Emitter<'_> {
         } else {
             let label = self.asm.label();
             self.asm.jcc(cond, label);
-            self.cold(
-                label,
-                ColdKind::Exit {
-                    target,
-                    refund: 0,
-                    log: 0,
-                    waiting: 0,
-                    written: Written::default(),
-                    unchecked: Vec::new(),
-                    dirty: 0,
-                    lazies: Vec::new(),
-                    loans: Vec::new(),
-                    local: false,
-                },
-            );
+            let exit = Exit {
+                target,
+                ..Exit::default()
+            };
+            self.cold(label, ColdKind::Exit(exit));
         }
     }
 
