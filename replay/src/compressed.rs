@@ -7,7 +7,7 @@ use hartlog_format::trace::FILE_MAGIC;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use zstd::stream::read::Decoder;
-use zstd::zstd_safe::DCtx;
+use zstd::zstd_safe::{DCtx, get_frame_content_size};
 
 /// Where compressed data is not what a writer leaves, and in which way.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -73,12 +73,24 @@ pub(crate) fn is_compressed(head: &[u8]) -> bool {
 struct Counted<R> {
     from: R,
     at: u64,
+    /// The first bytes of a frame.
+    head: Vec<u8>,
+}
+
+/// The longest header of a frame.
+const HEAD: usize = 18;
+
+impl<R: BufRead> Counted<R> {
+    /// The size that the frame says it has, once it was read.
+    fn stated(&self) -> Option<u64> {
+        get_frame_content_size(&self.head).ok().flatten()
+    }
 }
 
 impl<R: BufRead> Read for Counted<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let n = self.from.read(buffer)?;
-        self.at += n as u64;
+        let n = self.fill_buf()?.read(buffer)?;
+        self.consume(n);
         Ok(n)
     }
 }
@@ -89,6 +101,13 @@ impl<R: BufRead> BufRead for Counted<R> {
     }
 
     fn consume(&mut self, n: usize) {
+        let wanted = n.min(HEAD - self.head.len());
+        // What is consumed is there.
+        if wanted > 0
+            && let Ok(bytes) = self.from.fill_buf()
+        {
+            self.head.extend_from_slice(&bytes[..wanted]);
+        }
         self.from.consume(n);
         self.at += n as u64;
     }
@@ -101,6 +120,7 @@ pub(crate) fn decompress(input: impl Read, most: u64) -> Result<Decompressed, Fa
     let mut input = Counted {
         from: BufReader::with_capacity(BUFFER, input),
         at: 0,
+        head: Vec::with_capacity(HEAD),
     };
     let mut file = tempfile::tempfile().map_err(Failed::Temporary)?;
     let mut context = DCtx::create();
@@ -109,6 +129,7 @@ pub(crate) fn decompress(input: impl Read, most: u64) -> Result<Decompressed, Fa
     let mut error = None;
     'frames: while !at_end(&mut input).map_err(Failed::Input)? {
         let offset = input.at;
+        input.head.clear();
         let mut decoder = Decoder::with_context(&mut input, &mut context).single_frame();
         loop {
             let n = match decoder.read(&mut buffer) {
@@ -141,6 +162,17 @@ pub(crate) fn decompress(input: impl Read, most: u64) -> Result<Decompressed, Fa
             }
             file.write_all(bytes).map_err(Failed::Temporary)?;
             len += n as u64;
+        }
+        // The decoder compares them too, but not always: not if it gets the frame in pieces, and its last
+        // block is empty.
+        if input.stated().is_some_and(|size| size != len - whole) {
+            let kind = CompressionErrorKind::Damaged("its size is not the stated one".to_owned());
+            error = Some(CompressionError {
+                frame,
+                offset,
+                kind,
+            });
+            break;
         }
         (frame, whole) = (frame + 1, len);
     }

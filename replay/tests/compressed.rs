@@ -169,6 +169,49 @@ fn any_flipped_bit_is_refused_or_changes_nothing() {
     );
 }
 
+/// A decoder that gets a frame in pieces does not compare them if the last block is empty.
+#[test]
+fn a_frame_of_another_size_than_it_says_is_damaged() {
+    let folder = Folder::new();
+    let (bytes, frames) = sample();
+    // The size in 8 bytes, a block as it is, and an empty one.
+    let frame = |contents: &[u8], size: usize| {
+        let block = (contents.len() as u32) << 3;
+        let mut frame = vec![0x28, 0xb5, 0x2f, 0xfd, 0b1110_0000];
+        frame.extend_from_slice(&(size as u64).to_le_bytes());
+        frame.extend_from_slice(&block.to_le_bytes()[..3]);
+        frame.extend_from_slice(contents);
+        frame.extend_from_slice(&[1, 0, 0]);
+        frame
+    };
+    let trace = folder.open(&frame(&bytes, bytes.len())).expect("a trace");
+    assert!(trace.is_complete() && trace.damage().is_none());
+    for size in [bytes.len() - 1, bytes.len() + 1, 0] {
+        match folder.open(&frame(&bytes, size)) {
+            Ok(trace) => assert!(!trace.is_complete() && trace.damage().is_some()),
+            Err(error) => assert!(matches!(error, TraceError::Compressed(_)), "{error}"),
+        }
+    }
+    // A note before it shifts it to where it is read in one piece or in two.
+    let header = &frames[0];
+    let buffer = 1 << 20;
+    for (before, size) in (0..40)
+        .map(|n| buffer - 60 + n)
+        .chain([0, 1])
+        .flat_map(|n| [(n, 0), (n, 1)])
+    {
+        let len = (before as u32).to_le_bytes();
+        let note = [&[0x50, 0x2a, 0x4d, 0x18], &len[..], &vec![0; before]].concat();
+        let file = [&note[..], header, &frame(&[], size)].concat();
+        let what = format!("{size} bytes after {before}");
+        let trace = folder.open(&file).unwrap_or_else(|e| panic!("{what}: {e}"));
+        let damage = trace.damage().map(|d| (d.frame, d.offset));
+        let at = (note.len() + header.len()) as u64;
+        let wanted = (size > 0).then_some((2, at));
+        assert_eq!(damage, wanted, "{what}");
+    }
+}
+
 #[test]
 fn what_is_no_trace_is_not_decompressed_to_its_end() {
     let folder = Folder::new();

@@ -424,3 +424,29 @@ fn halves_of_a_pair_on_both_sides_of_a_branch() {
         }
     }
 }
+
+/// Found in the same way: a register that an instruction behind a short branch writes keeps its value where
+/// the branch is taken, so until then its home cannot be lent.
+#[test]
+fn what_a_skipped_instruction_writes_is_not_dead_before_it() {
+    for (branch, taken) in [Op::Beq, Op::Bne, Op::Bltu, Op::Bgeu]
+        .into_iter()
+        .flat_map(|branch| [0, 1].map(|taken| (branch, taken)))
+    {
+        // No other register is overwritten before it is read.
+        let insts = [
+            op(Op::Add, 5, 11, 12, 0),
+            op(Op::Add, 16, 5, 16, 0),
+            op(Op::Add, 11, 5, 11, 0),
+            op(branch, 0, 14, 15, 0),
+            op(Op::Addi, 13, 11, 0, 7),
+            op(Op::Add, 16, 13, 16, 0),
+            op(Op::Add, 11, 5, 11, 0),
+        ];
+        let x = [(11, 3), (12, 50), (13, 900), (14, taken)];
+        let order = [10, 11, 12, 13, 14, 15, 16, 17, 20, 21, 22, 23];
+        let mut sample = program(&insts, &x, &order);
+        sample.items[3].kind = Kind::To(insts[3], 5);
+        equal(&sample);
+    }
+}

@@ -15,6 +15,7 @@ use std::io::{Read, Write};
 use std::os::fd::AsRawFd;
 use std::sync::OnceLock;
 use zerocopy::IntoBytes;
+use zstd::zstd_safe::{find_frame_compressed_size, get_frame_content_size};
 
 /// What the frames of one input may decompress to. A file of this size takes a moment to write.
 const MOST: usize = 16 << 20;
@@ -204,10 +205,24 @@ fn open(bytes: &[u8]) -> Result<Trace, TraceError> {
 /// What another reader makes of a file, and whether it finds nothing wrong.
 fn decompress(file: &[u8]) -> (Vec<u8>, bool) {
     let mut out = Vec::new();
-    let decoder = zstd::Decoder::with_buffer(file).expect("a decoder");
-    // Frames that were not made here may be large, too.
-    let whole = decoder.take(8 * MOST as u64).read_to_end(&mut out).is_ok();
-    (out, whole)
+    let mut rest = file;
+    while !rest.is_empty() {
+        let len = find_frame_compressed_size(rest);
+        let (frame, after) = rest.split_at(len.unwrap_or(rest.len()));
+        let decoder = zstd::Decoder::with_buffer(frame).expect("a decoder");
+        let start = out.len();
+        // Frames that were not made here may be large, too.
+        let most = (8 * MOST - start) as u64;
+        let result = decoder.single_frame().take(most).read_to_end(&mut out);
+        let size = (out.len() - start) as u64;
+        // A decoder need not notice this.
+        let lies = get_frame_content_size(frame).is_ok_and(|s| s.is_some_and(|s| s != size));
+        if len.is_err() || result.is_err() || lies {
+            return (out, false);
+        }
+        rest = after;
+    }
+    (out, true)
 }
 
 /// Everything that is in the chunks.

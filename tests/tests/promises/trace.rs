@@ -1,8 +1,9 @@
 //! The trace file of a host that is short of something.
 
-use crate::own_status;
+use crate::{addi, bytes, call, ecall, load, own_status, program, reg};
 use compiler::Options;
 use hartlog_format::status::exit;
+use hartlog_isa::{Inst, Op};
 use replay::program::Program;
 use replay::trace::Trace;
 use std::fs::File;
@@ -221,6 +222,31 @@ fn a_full_disk_leaves_whole_chunks() {
 }
 
 #[test]
+fn a_run_ends_soon_after_its_trace_cannot_be_written() {
+    let case = Case::new("sha256", "soon");
+    assert!(
+        !case.wanted.output.is_empty(),
+        "it says something at its end"
+    );
+    let file = case.scratch.path("trace");
+    // With one slot, no chunk is begun before the one ahead is written.
+    for ring in ["1", "2"] {
+        let script = "ulimit -f 400 && exec \"$0\"";
+        let output = case.run(script, &file, &[("HARTLOG_RING", ring)]);
+        let said = stderr(&output);
+        assert_eq!(
+            output.status.code(),
+            Some(exit::TRACE_OUTPUT.into()),
+            "{ring} slots: {said}"
+        );
+        assert!(
+            output.stdout.is_empty(),
+            "{ring} slots: the guest went on to its end"
+        );
+    }
+}
+
+#[test]
 fn a_closed_pipe_leaves_whole_chunks() {
     let case = Case::new("sha256", "pipe");
     // More than what a pipe holds by itself (64 KiB) has to follow.
@@ -315,4 +341,56 @@ fn closed_descriptors_do_not_reach_the_trace() {
         std::fs::read(&file).expect("there is a trace") == case.wanted.trace,
         "no standard error"
     );
+}
+
+#[test]
+fn every_exit_status_is_in_the_trace() {
+    const SP: u8 = 2;
+    let mut code = vec![
+        addi(reg::A1, SP, -16),
+        addi(reg::A2, reg::ZERO, 8),
+        addi(reg::A0, reg::ZERO, 0),
+    ];
+    ecall(&mut code, call::READ);
+    code.push(Inst::new(Op::Ld, reg::A0, SP, 0, -16));
+    ecall(&mut code, call::EXIT);
+    let program = Program::new(load(&program(bytes(&code), &[])));
+    let scratch = Scratch::new("statuses");
+    let (native, file) = (scratch.path("native"), scratch.path("trace"));
+    build(program.elf(), &Options::default(), &native);
+    let file_name = file.to_str().expect("UTF-8");
+    for value in [
+        0,
+        1,
+        127,
+        128,
+        129,
+        200,
+        254,
+        255,
+        256,
+        0x1_0080,
+        u64::MAX,
+        1 << 63,
+    ] {
+        let input = value.to_le_bytes();
+        let wanted = interpret(&program, &[], input.to_vec(), CHUNK_STEPS);
+        let steps = CHUNK_STEPS.to_string();
+        let env = [
+            ("HARTLOG_TRACE", file_name),
+            ("HARTLOG_CHUNK_STEPS", &steps),
+        ];
+        let output = run(&native, &[], &input, &env);
+        // The lower 8 bits, as with Linux.
+        let status = value.to_le_bytes()[0];
+        assert_eq!(wanted.status(), status, "{value:#x}");
+        assert_eq!(output.status.code(), Some(status.into()), "{value:#x}");
+        let trace = std::fs::read(&file).expect("there is a trace");
+        assert!(trace == wanted.trace, "{value:#x}: the trace differs");
+        let trace = Trace::from_bytes(trace).expect("it is right");
+        let options = replay::check::Options::default();
+        let report = replay::check::check(&trace, &program, &options, &mut |_| {});
+        let report = report.unwrap_or_else(|e| panic!("{value:#x}: {e}"));
+        assert_eq!(report.steps, wanted.steps, "{value:#x}");
+    }
 }
