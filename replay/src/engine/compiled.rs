@@ -6,8 +6,8 @@
 //! way is left to the interpreter from the start of the chunk: it says what is wrong.
 
 pub(super) use super::image::Code;
-use super::image::Image;
 pub(crate) use super::image::shared_memory;
+use super::image::{Blocked, Image};
 use super::{CompileError, Odd};
 use crate::chunk::Walk;
 use crate::program::Program;
@@ -61,6 +61,8 @@ struct Log<'a> {
 
 impl<'c> Worker<'c> {
     pub(super) fn new(code: &'c Code) -> io::Result<Worker<'c>> {
+        // Where this is not possible, no generated code is entered.
+        drop(Blocked::new()?);
         Ok(Worker {
             code,
             image: Image::new(code)?,
@@ -75,6 +77,7 @@ impl<'c> Worker<'c> {
         consumer: &mut C,
     ) -> Result<Hart, Odd> {
         consumer.begin_chunk(chunk);
+        let blocked = Blocked::new().map_err(|_| Odd::Chunk)?;
         let walk = Walk::new(program, chunk);
         let run = Run {
             port: RowPort::new(chunk),
@@ -84,6 +87,7 @@ impl<'c> Worker<'c> {
             chunk,
             code: self.code,
             image: &mut self.image,
+            _blocked: blocked,
             consumer,
         };
         let result = run.run(&mut self.tail);
@@ -106,6 +110,7 @@ struct Run<'r, 'c, 't, C> {
     from: u64,
     code: &'c Code,
     image: &'r mut Image<'c>,
+    _blocked: Blocked,
     consumer: &'r mut C,
 }
 

@@ -25,6 +25,7 @@ use memmap2::{MmapMut, MmapOptions};
 use rustix::fs::{MemfdFlags, SealFlags};
 use std::fs::File;
 use std::io::{self, Write};
+use std::marker::PhantomData;
 use std::ops::Range;
 use std::os::fd::{AsRawFd, FromRawFd, RawFd};
 use std::ptr::{self, NonNull};
@@ -91,21 +92,21 @@ pub(super) struct Image<'c> {
     code: &'c Code,
     start: NonNull<u8>,
     len: usize,
-    interrupts: Interrupts,
     /// Who this is, among all images: whose memory is mapped behind it.
     id: u64,
 }
 
-/// Signals that this process handles. A handler runs on the stack of what it interrupts, and
-/// generated code has none: they wait until it comes back.
-struct Interrupts(Option<libc::sigset_t>);
+/// Lets signals wait in this thread until it is dropped: a handler runs on the stack of what it
+/// interrupts, and generated code has none. Which signals have one can change at any time.
+pub(super) struct Blocked {
+    before: u64,
+    /// Of one thread.
+    here: PhantomData<*const ()>,
+}
 
-/// The signals of a thread before some were blocked; it has them again when this is dropped.
-struct Blocked(Option<libc::sigset_t>);
-
-impl Interrupts {
-    /// Those that have a handler now.
-    fn handled() -> Interrupts {
+impl Blocked {
+    /// All but those that code raises itself.
+    pub(super) fn new() -> io::Result<Blocked> {
         const CAUSED: [libc::c_int; 5] = [
             libc::SIGSEGV,
             libc::SIGBUS,
@@ -113,41 +114,41 @@ impl Interrupts {
             libc::SIGFPE,
             libc::SIGTRAP,
         ];
-        // SAFETY: all-zero bytes are an empty `sigset_t`.
-        let mut set: libc::sigset_t = unsafe { std::mem::zeroed() };
-        let mut any = false;
-        for signal in (1..=libc::SIGRTMAX()).filter(|s| !CAUSED.contains(s)) {
-            // SAFETY: all-zero bytes are a valid `sigaction`.
-            let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
-            // SAFETY: nothing is changed; `action` is written.
-            let known = unsafe { libc::sigaction(signal, ptr::null(), &mut action) } == 0;
-            if known && ![libc::SIG_DFL, libc::SIG_IGN].contains(&action.sa_sigaction) {
-                // SAFETY: the set is valid, and the signal is one.
-                any |= unsafe { libc::sigaddset(&mut set, signal) } == 0;
-            }
-        }
-        Interrupts(any.then_some(set))
-    }
-
-    /// Lets them wait in this thread.
-    fn block(&self) -> Blocked {
-        let Some(set) = &self.0 else {
-            return Blocked(None);
-        };
-        // SAFETY: all-zero bytes are an empty `sigset_t`.
-        let mut before: libc::sigset_t = unsafe { std::mem::zeroed() };
-        // SAFETY: both sets are valid. It cannot fail with this operation.
-        let done = unsafe { libc::pthread_sigmask(libc::SIG_BLOCK, set, &mut before) };
-        Blocked((done == 0).then_some(before))
+        let mask = CAUSED
+            .iter()
+            .fold(u64::MAX, |mask, s| mask & !(1 << (s - 1)));
+        let before = set_blocked(mask)?;
+        let here = PhantomData;
+        Ok(Blocked { before, here })
     }
 }
 
 impl Drop for Blocked {
     fn drop(&mut self) {
-        if let Some(before) = &self.0 {
-            // SAFETY: the set is what this thread had.
-            unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, before, ptr::null_mut()) };
-        }
+        // It was possible a moment ago.
+        let _ = set_blocked(self.before);
+    }
+}
+
+/// Sets the signals that wait in this thread; those that did before. Not by the C library, which
+/// leaves out two that it handles itself.
+fn set_blocked(mask: u64) -> io::Result<u64> {
+    let mut before = 0u64;
+    let size = size_of::<u64>();
+    // SAFETY: both are sets of signals as the kernel has them, of this size.
+    let failed = unsafe {
+        libc::syscall(
+            libc::SYS_rt_sigprocmask,
+            libc::SIG_SETMASK,
+            &raw const mask,
+            &raw mut before,
+            size,
+        )
+    };
+    if failed == 0 {
+        Ok(before)
+    } else {
+        Err(io::Error::last_os_error())
     }
 }
 
@@ -173,7 +174,6 @@ impl<'c> Image<'c> {
             code,
             start,
             len,
-            interrupts: Interrupts::handled(),
             id: NEXT.fetch_add(1, Ordering::Relaxed),
         };
         image.protect(0, area::LEN, libc::PROT_READ | libc::PROT_WRITE)?;
@@ -261,7 +261,7 @@ impl<'c> Image<'c> {
     /// batch already. The state block says how far it came, with `log` and `ops` as distances from
     /// their starts.
     ///
-    /// `memory` is what is followed, where memory is.
+    /// `memory` is what is followed, where memory is. Signals wait in this thread ([`Blocked`]).
     ///
     /// `None` if there is not enough log or room in the batch for so many steps, or if memory cannot
     /// be followed.
@@ -294,7 +294,6 @@ impl<'c> Image<'c> {
         let state: *mut HartState = state;
         let enter = self.place(area::LEN + self.code.shared.enter);
         let target = self.place(area::LEN + target as usize) as u64;
-        let blocked = self.interrupts.block();
         // SAFETY: the object was compiled by this project's compiler for this contract (magic,
         // version and flags were checked): its entry follows the C calling convention. Its code
         // accesses the state block, the jump table, at most 8 bytes of the log and one row and two
@@ -319,7 +318,6 @@ impl<'c> Image<'c> {
                 enter(state, target);
             }
         }
-        drop(blocked);
         let state = self.state();
         state.log = state.log.wrapping_sub(log.as_ptr() as u64);
         state.ops = state.ops.wrapping_sub(ops_start) / size_of::<MemoryOp>() as u64;

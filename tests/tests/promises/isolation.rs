@@ -3,6 +3,7 @@
 use crate::{CODE, addi, bytes, call, ecall, load, lui, program, reg};
 use compiler::{Mode, Options};
 use hartlog_elf::Elf;
+use hartlog_format::contract::TABLE_OFFSET;
 use hartlog_format::layout::{GUEST_END, HOST_BASE, PAGE, STACK_GUARD, STACK_SIZE, WINDOW_END};
 use hartlog_format::status::exit;
 use hartlog_isa::{Inst, Op};
@@ -12,7 +13,7 @@ use std::io::Read as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use tests::elf::{PF_R, PF_W, PF_X, Segment};
-use tests::guests::{Scratch, build, run};
+use tests::guests::{Scratch, build, interpret, run};
 
 /// Writable data; a host address with these lower 32 bits is in the image of the program.
 const DATA: u64 = 0x1000_0000;
@@ -113,10 +114,20 @@ fn sound(what: &str, all: &[Mapping]) -> Vec<Mapping> {
             "{what}: guest memory that is executable: {m:x?}"
         );
     }
-    assert!(
+    let code = all
+        .iter()
+        .find(|m| m.start >= HOST_BASE && m.access.contains('x'));
+    let code = code.unwrap_or_else(|| panic!("{what}: there is host code"));
+    // In front of it, behind the state block: where computed jumps go.
+    let table = HOST_BASE + TABLE_OFFSET..code.start;
+    let of_table = merged(
         all.iter()
-            .any(|m| m.start >= HOST_BASE && m.access.contains('x')),
-        "{what}: there is host code"
+            .filter(|m| m.end > table.start && m.start < table.end)
+            .cloned(),
+    );
+    assert!(
+        matches!(&of_table[..], [m] if m.access == "r--" && m.start <= table.start && m.end >= table.end),
+        "{what}: the jump table is not read-only: {of_table:x?}"
     );
     merged(all.iter().filter(|m| m.start < WINDOW_END).cloned())
 }
@@ -327,5 +338,44 @@ fn addresses_of_the_host_fault_or_reach_guest_memory() {
                 }
             }
         }
+    }
+}
+
+#[test]
+fn pages_that_were_given_back_are_gone() {
+    use reg::*;
+    let scratch = Scratch::new("given-back");
+    let (native, file) = (scratch.path("native"), scratch.path("trace"));
+    // Of three: a load from each, before and after.
+    for (page, gone) in (0..3).flat_map(|page| [(page, false), (page, true)]) {
+        let mut code = vec![
+            addi(A0, ZERO, 0),
+            lui(A1, 0x3000),
+            addi(A2, ZERO, 3),
+            addi(A3, ZERO, 0x22),
+            addi(A4, ZERO, -1),
+        ];
+        ecall(&mut code, call::MMAP);
+        code.push(addi(S0, A0, 0));
+        if gone {
+            code.push(lui(A1, 0x3000));
+            ecall(&mut code, call::MUNMAP);
+        }
+        code.extend([
+            lui(T0, page * PAGE as i32),
+            Inst::new(Op::Add, T0, S0, T0, 0),
+            Inst::new(Op::Ld, A0, T0, 0, 8),
+        ]);
+        ecall(&mut code, call::EXIT);
+        let program = Program::new(load(&program(bytes(&code), &[])));
+        build(program.elf(), &Options::default(), &native);
+        let wanted = interpret(&program, &[], Vec::new(), 1 << 18);
+        let env = [("HARTLOG_TRACE", file.to_str().expect("UTF-8"))];
+        let status = run(&native, &[], &[], &env).status.code();
+        let right = if gone { exit::FAULT_LOAD } else { exit::OK };
+        assert_eq!(wanted.status(), right, "page {page}, gone {gone}");
+        assert_eq!(status, Some(right.into()), "page {page}, gone {gone}");
+        let trace = std::fs::read(&file).expect("there is a trace");
+        assert!(trace == wanted.trace, "page {page}, gone {gone}: the trace");
     }
 }

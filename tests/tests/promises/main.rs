@@ -37,6 +37,7 @@ mod call {
     pub const WRITE: i32 = 64;
     pub const EXIT: i32 = 93;
     pub const BRK: i32 = 214;
+    pub const MUNMAP: i32 = 215;
     pub const MMAP: i32 = 222;
 }
 
