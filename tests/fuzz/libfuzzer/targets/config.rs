@@ -1,5 +1,5 @@
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| {
-    fuzz::config(data);
+    fuzz_targets::timed(|| fuzz::config(data));
 });

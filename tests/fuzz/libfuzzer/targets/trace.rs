@@ -1,5 +1,7 @@
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| {
-    let _ = fuzz::trace(data);
+    fuzz_targets::timed(|| {
+        let _ = fuzz::trace(data);
+    });
 });
