@@ -17,8 +17,11 @@ use std::sync::OnceLock;
 use zerocopy::IntoBytes;
 use zstd::zstd_safe::{find_frame_compressed_size, get_frame_content_size};
 
-/// What the frames of one input may decompress to. A file of this size takes a moment to write.
-const MOST: usize = 16 << 20;
+/// What the frames of one input may decompress to: more than the reader's buffers, but most of the time goes
+/// into writing it.
+const MOST: usize = 2 << 20;
+/// What frames that were not made here may decompress to.
+const LARGE: usize = 128 << 20;
 const MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
 /// A block of a frame: the most that it may hold, and its types.
 const BLOCK: usize = 128 << 10;
@@ -212,7 +215,7 @@ fn decompress(file: &[u8]) -> (Vec<u8>, bool) {
         let decoder = zstd::Decoder::with_buffer(frame).expect("a decoder");
         let start = out.len();
         // Frames that were not made here may be large, too.
-        let most = (8 * MOST - start) as u64;
+        let most = (LARGE - start) as u64;
         let result = decoder.single_frame().take(most).read_to_end(&mut out);
         let size = (out.len() - start) as u64;
         // A decoder need not notice this.
