@@ -23,11 +23,29 @@ macro_rules! sized {
     };
 }
 
+/// Instructions that the host retires in the time of a store (see docs/performance.md).
+const STORE: i32 = 6;
+
+/// How far back what was emitted counts, in instructions.
+const LONGEST_BACKLOG: i32 = 100;
+
+/// What is taken for granted at the start of a block: most of the time is spent in loops.
+const BACKLOG_BEFORE: i32 = 48;
+
+/// A vector register by its number.
+fn xmm(x: u8) -> Register {
+    Register::XMM0 + u32::from(x)
+}
+
 /// The code of one definition as it grows.
 pub struct Asm {
     code: Vec<u8>,
     /// Offset behind the last instruction that may have changed the flags.
     flags: u32,
+    /// See [`Asm::backlog`].
+    backlog: i32,
+    /// What a product of 128 bits takes off the backlog.
+    product: i32,
     encodings: Encodings,
     labels: Vec<u32>,
     /// (offset just after a 32-bit displacement, label)
@@ -46,6 +64,8 @@ impl Asm {
         Asm {
             code: Vec::new(),
             flags: 0,
+            backlog: BACKLOG_BEFORE,
+            product: 0,
             encodings: Encodings::new(),
             labels: Vec::new(),
             fixups: Vec::new(),
@@ -60,6 +80,27 @@ impl Asm {
     /// Offset behind the last instruction that may have changed the flags.
     pub fn flags(&self) -> u32 {
         self.flags
+    }
+
+    /// Forgets the stores so far.
+    pub fn forget_stores(&mut self) {
+        self.backlog = BACKLOG_BEFORE;
+    }
+
+    /// From here on a product of 128 bits makes up for so many instructions of the backlog.
+    pub fn weigh_products(&mut self, instructions: i32) {
+        self.product = instructions;
+    }
+
+    /// By how many instructions the stores of the block so far take longer than everything else;
+    /// negative if they do not.
+    pub fn backlog(&self) -> i32 {
+        self.backlog
+    }
+
+    /// The last instruction was a store.
+    fn stored(&mut self) {
+        self.backlog = (self.backlog + STORE).min(LONGEST_BACKLOG);
     }
 
     /// Takes the finished code; every label that is jumped to must be bound.
@@ -90,6 +131,7 @@ impl Asm {
 
     #[inline]
     fn emit<const N: usize>(&mut self, code: Code, operands: [Operand; N]) {
+        self.backlog = (self.backlog - 1).max(-LONGEST_BACKLOG);
         self.encodings.append(&mut self.code, code, operands);
         if !keeps_flags(code) {
             self.flags = self.pos();
@@ -293,6 +335,7 @@ impl Asm {
             Size::Q => Code::Mov_rm64_r64,
         };
         self.emit(code, [mem.into(), src.of(size).into()]);
+        self.stored();
     }
 
     /// `mov [mem], imm` at any width; 64 bits: sign-extended
@@ -309,6 +352,7 @@ impl Asm {
             Size::D => self.emit(Code::Mov_rm32_imm32, [mem.into(), imm.into()]),
             Size::Q => self.emit(Code::Mov_rm64_imm32, [mem.into(), imm.into()]),
         }
+        self.stored();
     }
 
     /// Zero-extends from `from` to 64 bits.
@@ -407,6 +451,7 @@ impl Asm {
             Rm::R(r) => self.emit(code, [high.into(), low.into(), r.of(Size::Q).into()]),
             Rm::M(m) => self.emit(code, [high.into(), low.into(), m.into()]),
         }
+        self.backlog -= self.product;
     }
 
     /// `imul dst, src`
@@ -568,12 +613,21 @@ impl Asm {
         self.emit(code, [Register::XMM0.into(), m.into()]);
     }
 
-    /// `movd xmm0, reg`
-    pub fn vector_from(&mut self, r: Gpr) {
-        self.emit(
-            Code::Movd_xmm_rm32,
-            [Register::XMM0.into(), r.of(Size::D).into()],
-        );
+    /// `movd xmm, reg`, `movq xmm, reg`
+    pub fn vector_from(&mut self, x: u8, size: Size, r: Gpr) {
+        let code = sized!(size, Movd_xmm_rm32, Movq_xmm_rm64);
+        self.emit(code, [xmm(x).into(), r.of(size).into()]);
+    }
+
+    /// `movq reg, xmm`
+    pub fn vector_to(&mut self, r: Gpr, x: u8) {
+        self.emit(Code::Movq_rm64_xmm, [r.of(Size::Q).into(), xmm(x).into()]);
+    }
+
+    /// `movq [m], xmm`
+    pub fn vector_to_memory(&mut self, m: Mem, x: u8) {
+        self.emit(Code::Movq_xmmm64_xmm, [m.into(), xmm(x).into()]);
+        self.stored();
     }
 
     /// Inserts a value from memory at the byte `at` of xmm0, a multiple of its size, not 0.
@@ -599,6 +653,7 @@ impl Asm {
             Code::Movq_xmmm64_xmm
         };
         self.emit(code, [m.into(), Register::XMM0.into()]);
+        self.stored();
     }
 
     /// `jmp reg`

@@ -7,8 +7,9 @@
 
 use crate::asm::{Gpr, Size};
 use crate::block::{Follow, Step};
-use crate::emit::{Emitter, Mode, bits, homes_read};
+use crate::emit::{Emitter, Mode, bit, bits, homes_read};
 use crate::local::Next;
+use crate::parked::Parked;
 use crate::place::{Placement, available, slot};
 use hartlog_isa::Inst;
 
@@ -16,11 +17,15 @@ use hartlog_isa::Inst;
 /// before; else 0.
 type Dead = [u16; 32];
 
-/// A borrower's register when its slot may be out of date, for a side exit.
+/// Where a side exit finds the value of a register that is not in its home or slot.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Loan {
     pub guest: u8,
-    pub host: Gpr,
+    /// The host register that it borrows.
+    pub host: Option<Gpr>,
+    /// The vector register in which it waits.
+    pub parked: Option<u8>,
+    /// Whether the borrowed register alone has it.
     pub stale: bool,
 }
 
@@ -56,10 +61,10 @@ pub(crate) struct Loans {
     pub local: bool,
     /// Then who is read next, behind every step.
     pub next: Vec<Next>,
-}
-
-fn bit(r: u8) -> u32 {
-    1 << (r & 31)
+    /// And who is overwritten later in the block, behind every step.
+    pub later: Vec<u32>,
+    /// And whose values wait in vector registers.
+    pub parked: Parked,
 }
 
 impl Loans {
@@ -134,15 +139,27 @@ impl Loans {
         self.protected & bit(r) != 0
     }
 
-    /// Whether the slot of `r` is out of date.
+    /// Whether a step behind `index` overwrites `r` in any case.
+    pub fn is_written_later(&self, r: u8, index: u32) -> bool {
+        let later = self.later.get(index as usize);
+        later.is_some_and(|mask| mask & bit(r) != 0)
+    }
+
+    /// Whether only the register that `r` borrows has its value.
     pub fn is_stale(&self, r: u8) -> bool {
         self.stale & bit(r) != 0
     }
 
-    /// `r` has its value in `host` and not in its slot.
+    /// `r` has its value in `host` alone.
     pub fn lend(&mut self, r: u8, host: Gpr) {
         self.assign(r, host);
+        self.changed(r);
+    }
+
+    /// `r` has a new value in the register that it borrows.
+    fn changed(&mut self, r: u8) {
         self.stale |= bit(r);
+        self.parked.forget(r);
     }
 
     /// `r` has its value in `host`.
@@ -171,6 +188,7 @@ impl Loans {
         self.guest = [0; 16];
         self.borrowers = 0;
         self.stale = 0;
+        self.parked = Parked::default();
     }
 
     /// The step is finished.
@@ -332,9 +350,23 @@ impl Emitter<'_> {
             self.find_loan(r)
         };
         if let Some(host) = host {
-            self.end_loan(host);
-            self.asm.mov(Size::Q, host, slot(r));
-            self.loans.assign(r, host);
+            self.bring(r, host);
+        }
+    }
+
+    /// Brings the value of `r` from where it waits to `host`, whose borrower's value is dead or
+    /// saved. Both have it then.
+    pub(crate) fn bring(&mut self, r: u8, host: Gpr) {
+        self.end_loan(host);
+        self.load_waiting(r, host);
+        self.loans.assign(r, host);
+    }
+
+    /// Loads the value of `r` from its vector register or its slot.
+    pub(crate) fn load_waiting(&mut self, r: u8, host: Gpr) {
+        match self.loans.parked.get(r) {
+            Some(x) => self.asm.vector_to(host, x),
+            None => self.asm.mov(Size::Q, host, slot(r)),
         }
     }
 
@@ -352,19 +384,20 @@ impl Emitter<'_> {
             self.facts_unknown(self.loans.owner[host as usize]);
             self.loans.assign(rd, host);
         }
-        self.loans.stale |= bit(rd);
+        self.loans.changed(rd);
         self.loans.pending = None;
     }
 
     /// The value of `rd` is in its slot.
     pub(crate) fn returned(&mut self, rd: u8) {
         self.loans.forget(rd);
+        self.loans.parked.forget(rd);
     }
 
     /// The register that `rd` borrows was written in place.
     pub(crate) fn rewritten(&mut self, rd: u8) {
         if self.loans.host(rd).is_some() {
-            self.loans.stale |= bit(rd);
+            self.loans.changed(rd);
         }
     }
 
@@ -430,14 +463,14 @@ impl Emitter<'_> {
         }
     }
 
-    /// Writes a borrower's value to its slot.
+    /// Writes a borrower's value to its slot, or where it can wait.
     fn save(&mut self, r: u8) {
         if self.loans.stale & bit(r) == 0 {
             return;
         }
         if let Some(host) = self.loans.host(r) {
             self.full(r);
-            self.asm.store(Size::Q, slot(r), host);
+            self.park_or_store(r, host);
         }
         self.loans.stale &= !bit(r);
     }
@@ -464,24 +497,34 @@ impl Emitter<'_> {
 
     /// The loans that a side exit has to know.
     pub(crate) fn loans_at_exit(&self) -> Vec<Loan> {
-        bits(self.loans.borrowers)
-            .filter_map(|guest| {
-                let host = self.loans.host(guest)?;
-                let wanted = self.loans.stale & bit(guest) != 0 && !self.is_dead(guest);
-                Some(Loan {
-                    guest,
-                    host,
-                    stale: wanted,
-                })
+        bits(self.loans.borrowers | self.loans.parked.guests())
+            .map(|guest| Loan {
+                guest,
+                host: self.loans.host(guest),
+                parked: self.loans.parked.get(guest),
+                stale: self.loans.is_stale(guest) && !self.is_dead(guest),
             })
             .collect()
+    }
+
+    /// Whether a side exit finds this register where the code outside of the block expects it.
+    pub(crate) fn is_in_place(&self, loan: &Loan) -> bool {
+        match loan.parked {
+            Some(_) => self.is_dead(loan.guest),
+            None => !loan.stale || loan.host.is_some_and(|h| self.is_home(loan.guest, h)),
+        }
     }
 
     /// Takes up the loans of a side exit on its cold path.
     pub(crate) fn take_up(&mut self, loans: &[Loan]) {
         self.loans.cold = true;
         for loan in loans {
-            self.loans.assign(loan.guest, loan.host);
+            if let Some(host) = loan.host {
+                self.loans.assign(loan.guest, host);
+            }
+            if let Some(x) = loan.parked {
+                self.loans.parked.park(loan.guest, x);
+            }
             if loan.stale {
                 self.loans.stale |= bit(loan.guest);
             }

@@ -36,6 +36,10 @@ use hartlog_isa::{Effect, Inst};
 /// How many steps behind a sum its carry is looked for.
 const LOOK_AHEAD: usize = 3;
 
+/// Where nothing is logged: what a product of 128 bits is taken for, in instructions. It needs the
+/// port by which values get to vector registers.
+const PRODUCT: i32 = 8;
+
 /// What the code does with memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
@@ -264,7 +268,8 @@ pub struct Emitter<'a> {
     skipped: Vec<Early>,
 }
 
-fn bit(r: u8) -> u32 {
+/// The mask of one register.
+pub(crate) fn bit(r: u8) -> u32 {
     1 << (r & 31)
 }
 
@@ -319,6 +324,9 @@ impl<'a> Emitter<'a> {
             skipped: Vec::new(),
         };
         emitter.loans.set_owners(&config.placement);
+        if config.mode == Mode::Fast {
+            emitter.asm.weigh_products(PRODUCT);
+        }
         emitter
     }
 
@@ -346,6 +354,7 @@ impl<'a> Emitter<'a> {
         self.skipped.clear();
         self.skipped.resize(steps.len(), Early::No);
         self.mark(first.pc);
+        self.asm.forget_stores();
         self.asm
             .alu_imm(Alu::Sub, Size::Q, BUDGET, self.steps as i32);
         let label = self.asm.label();
@@ -419,7 +428,7 @@ impl<'a> Emitter<'a> {
     }
 
     /// Whether that home is `host`.
-    fn is_home(&self, r: u8, host: Gpr) -> bool {
+    pub(crate) fn is_home(&self, r: u8, host: Gpr) -> bool {
         self.config.regions[self.region as usize].home(r) == Some(host)
     }
 

@@ -27,6 +27,7 @@ mod log;
 mod memory;
 mod muldiv;
 mod pairs;
+mod parked;
 pub mod place;
 pub mod rewrite;
 mod rows;

@@ -2,13 +2,14 @@
 //!
 //! Where a block is long and uses registers that have no home, homes are given up inside it: at its
 //! start each pinned register becomes a borrower of its own home, and from then on host registers
-//! go to the values that are read soonest. Who has to make room is saved in its slot. At the end of
+//! go to the values that are read soonest. Who has to make room is saved in
+//! its slot or in a vector register (see [`crate::parked`]). At the end of
 //! the block, and on the cold paths of its side exits, the registers go back to their homes.
 
 use crate::asm::{Gpr, Size};
 use crate::block::{Follow, Step};
-use crate::emit::{Emitter, Mode};
-use crate::place::{A, Placement, available, slot};
+use crate::emit::{Emitter, Mode, bit};
+use crate::place::{A, Placement, available};
 use hartlog_isa::Effect;
 
 /// Shortest block for which homes are given up.
@@ -43,19 +44,24 @@ pub(crate) fn pays(steps: &[Step], place: &Placement) -> bool {
     uses >= FEWEST
 }
 
-/// [`Next`] behind every step.
-pub(crate) fn next_reads(steps: &[Step], out: &mut Vec<Next>) {
+/// [`Next`] behind every step, and the registers that are overwritten later, as masks.
+fn next_reads(steps: &[Step], out: &mut Vec<Next>, later: &mut Vec<u32>) {
     let end = steps.len() as u16;
     let mut now: Next = [end; 32];
+    let mut written = 0;
     out.clear();
     out.resize(steps.len(), now);
+    later.clear();
+    later.resize(steps.len(), 0);
     for (i, step) in steps.iter().enumerate().rev() {
         out[i] = now;
+        later[i] = written;
         let Some(inst) = step.inst else { continue };
         if let Some(rd) = inst.writes() {
             // A step that may be skipped keeps the old value.
             let skipped = i > 0 && steps[i - 1].follow == Follow::Skip;
             now[rd as usize & 31] = if skipped { i as u16 } else { NEVER };
+            written |= if skipped { 0 } else { bit(rd) };
         }
         for r in inst.reads() {
             now[r as usize & 31] = i as u16;
@@ -71,7 +77,7 @@ impl Emitter<'_> {
 
     /// Starts a block in which every register is lent.
     pub(crate) fn give_up_homes(&mut self, steps: &[Step]) {
-        next_reads(steps, &mut self.loans.next);
+        next_reads(steps, &mut self.loans.next, &mut self.loans.later);
         self.loans.local = true;
         for (r, home) in self.place.clone().pinned() {
             self.loans.lend(r, home);
@@ -86,7 +92,8 @@ impl Emitter<'_> {
         self.loans.set_owners(&self.place.clone());
     }
 
-    /// A host register for the value of `rd`, which is read next by step `first` of the block.
+    /// A host register for the value of `rd`, which is read next by step `first` of the block; if
+    /// `rd` is 0, for a value that the current instruction reads, next to its others.
     pub(crate) fn find_local(&mut self, rd: u8, first: u16) -> Option<Gpr> {
         let available = available(self.config.mode != Mode::Fast, self.config.columns);
         let settling = self.loans.settling == Some(rd);
@@ -105,13 +112,13 @@ impl Emitter<'_> {
                 continue;
             }
             let guest = self.loans.guest(host);
-            let read = guest != 0 && self.loans.is_protected(guest);
+            let operand = guest != 0 && self.loans.operands.contains(&guest);
+            let read = guest != 0 && self.loans.is_protected(guest) || rd == 0 && operand;
             let idle = guest == 0
                 || (guest == rd && (defining || settling || !read))
                 || (self.is_dead(guest) && self.lazy(guest).is_none() && !self.has_readers(guest));
             if idle && (defining || !read || guest == rd) {
                 // Written over an operand that is read for the last time, it needs no copy.
-                let operand = guest != 0 && self.loans.operands.contains(&guest);
                 let rank = match () {
                     _ if home == Some(host) && at_end => 3,
                     _ if operand => 2,
@@ -161,6 +168,7 @@ impl Emitter<'_> {
     /// rax may be overwritten.
     pub(crate) fn restore_homes(&mut self) {
         let outer = self.outer().clone();
+        self.unpark();
         for r in 1..32u8 {
             if outer.home(r).is_none() && self.loans.host(r).is_some() {
                 self.evict(r);
@@ -202,7 +210,7 @@ impl Emitter<'_> {
         }
         for (r, home) in outer.pinned() {
             if self.loans.host(r).is_none() {
-                self.asm.mov(Size::Q, home, slot(r));
+                self.load_waiting(r, home);
             }
         }
         self.loans.end_all();

@@ -7,7 +7,7 @@
 //!
 //! [`Site::waiting`]: hartlog_format::contract::Site::waiting
 
-use crate::asm::{Gpr, Mem};
+use crate::asm::{Gpr, Mem, Size};
 use crate::block::Step;
 use crate::emit::{Emitter, Mode};
 use crate::memory::size;
@@ -127,7 +127,7 @@ impl Emitter<'_> {
         }
         debug_assert_eq!(self.log.waiting, 0, "values are logged in order");
         if self.waits() {
-            self.asm.vector_from(value);
+            self.asm.vector_from(0, Size::D, value);
             self.gathered(width);
             return;
         }

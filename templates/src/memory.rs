@@ -130,7 +130,7 @@ impl Emitter<'_> {
 
     /// Where the value of a store is once the address was formed: a base that had to be computed for
     /// that calls in its register, which the value may have borrowed.
-    pub(crate) fn still(&self, rs2: u8, value: Src) -> Src {
+    pub(crate) fn still(&mut self, rs2: u8, value: Src) -> Src {
         match value {
             Src::Reg(_) => self.home(rs2),
             value => value,

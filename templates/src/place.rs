@@ -7,6 +7,7 @@
 //! | `rdi` | read-log pointer ([`LOG`]); a home where there is no log | whole run |
 //! | `rax`, `rdx` | scratch | within one template |
 //! | `r13`, `r12` | replay with rows: their number; with memory operations: pointer to the next | whole run |
+//! | `xmm0`; `xmm1` to `xmm15` | values to be logged; values that wait (`crate::parked`) | within one block |
 //! | the other eleven | homes of the hottest guest registers | whole run, but for regions |
 //!
 //! A *region* (a hot loop or a long function without calls) may have a placement of its own; the

@@ -265,9 +265,7 @@ impl Emitter<'_> {
             .collect();
         let loans = self.loans_at_exit();
         let in_place = lazies.is_empty()
-            && !loans
-                .iter()
-                .any(|l| l.stale && !self.is_home(l.guest, l.host))
+            && loans.iter().all(|l| self.is_in_place(l))
             && self.dirty == 0
             && self.homes_in_place();
         let written = self.written_so_far();

@@ -50,6 +50,20 @@ fn values_logged_together() {
 }
 
 #[test]
+fn values_that_wait_in_vector_registers() {
+    let Some(mut prover) = prover() else { return };
+    let mut report = Report::default();
+    let (mut blocks, mut parked) = (0, 0);
+    idioms::parked(scope(), &mut |case, _| {
+        blocks += 1;
+        parked += usize::from(case.listing(&case.emit().code).contains("xmm1"));
+        report.prove(&mut prover, "values in vector registers", case, None);
+    });
+    assert!(2 * parked > blocks, "{parked} of {blocks} have some");
+    done(&report);
+}
+
+#[test]
 fn addresses_checked_late() {
     let Some(mut prover) = prover() else { return };
     let mut report = Report::default();

@@ -361,6 +361,53 @@ pub fn gathered(scope: Scope, visit: Visit) {
     }
 }
 
+/// Long blocks that keep more values than there are host registers and store often, so that values
+/// wait in vector registers: arbitrary ones, the same every time. With ways out, at which these
+/// values have to be in place, products, and values overwritten from themselves.
+pub fn parked(scope: Scope, visit: Visit) {
+    const BASE: u8 = 2;
+    let blocks = match scope {
+        Scope::Full => 400,
+        Scope::Quick => 24,
+    };
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+    let mut below = move |n: u64| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        (state >> 8) % n
+    };
+    for block in 0..blocks {
+        let mode = [Mode::Trace, Mode::Fast, Mode::Replay][block % 3];
+        let config = placed(mode, false, 0);
+        let mut register = |of: u64| match below(of) as u8 {
+            r if r + 1 >= BASE => r + 2,
+            r => r + 1,
+        };
+        let mut insts = Vec::new();
+        for n in 0..40 + block % 30 {
+            // Half of the values are from all registers, half from a few that are read again.
+            let (a, b) = (register(29), register(12));
+            let (c, d) = (register(29), register(29));
+            let offset = 8 * n as i32;
+            insts.push(match register(20) {
+                0..=6 => Inst::new(Op::Sd, 0, BASE, a, offset),
+                7 | 8 => Inst::new(Op::Ld, c, BASE, 0, offset),
+                9 => Inst::new(Op::Beq, 0, a, b, 1024),
+                10 | 11 => Inst::new(Op::Add, c, a, d, 0),
+                12 => Inst::new(Op::Add, c, c, a, 0),
+                13 => Inst::new(Op::Addiw, c, a, 0, 5),
+                14 => Inst::new(Op::Sltu, c, a, b, 0),
+                15 => Inst::new(Op::Slli, c, d, 0, 7),
+                16 => Inst::new(Op::Sub, b, a, b, 0),
+                17 => Inst::new(Op::Mul, c, a, b, 0),
+                _ => Inst::new(Op::Xor, c, b, d, 0),
+            });
+        }
+        visit(&Case::new(&config, case::straight(&insts)), None);
+    }
+}
+
 /// Accesses from one register, which a replay checks at the last of them, with its value moved, ways
 /// out, and values of another register from it between them.
 pub fn checked_late(scope: Scope, visit: Visit) {

@@ -113,6 +113,8 @@ pub struct State {
     pub log: BTreeMap<i64, Term>,
     /// The lower bytes of xmm0, as far as they are known.
     pub vector: Vec<Term>,
+    /// The lower halves of the other vector registers, if something was put there.
+    pub parked: [Option<Term>; 16],
     /// Address and bytes of what was read into xmm0 last, if nothing was accessed since: the same
     /// value is read again for the guest's register.
     pub gathered: Option<(Term, u8)>,
@@ -160,6 +162,7 @@ impl State {
             accesses: Vec::new(),
             log: BTreeMap::new(),
             vector: Vec::new(),
+            parked: [None; 16],
             gathered: None,
             table: Vec::new(),
             path: Vec::new(),
@@ -606,10 +609,39 @@ impl Machine<'_> {
         }
     }
 
-    /// Moves between xmm0 and memory, or from a register to xmm0.
+    /// Moves of 64 bits between a host register or memory and a vector register other than xmm0.
+    fn parked(&mut self, i: &Instruction, s: &mut State) -> Result<(), Refusal> {
+        let number = |n: u32| {
+            let r = i.op_register(n);
+            (i.op_kind(n) == OpKind::Register && r.is_xmm()).then(|| r.number())
+        };
+        if i.mnemonic() != iced_x86::Mnemonic::Movq {
+            return Err(self.no_model(i));
+        }
+        match (number(0), number(1)) {
+            (Some(x), None) => {
+                let value = self.operand(i, s, 1)?;
+                s.parked[x] = Some(value);
+                Ok(())
+            }
+            (None, Some(x)) => {
+                // What was never put there is nobody's value.
+                let value = s.parked[x].ok_or_else(|| self.no_model(i))?;
+                self.set(i, s, 0, value)
+            }
+            _ => Err(self.no_model(i)),
+        }
+    }
+
+    /// Moves between vector registers and memory or host registers: xmm0 gathers what is logged,
+    /// the others have values that wait.
     pub(crate) fn vector(&mut self, i: &Instruction, s: &mut State) -> Result<(), Refusal> {
         use iced_x86::Mnemonic::{Movd, Movhps, Movq, Pinsrb, Pinsrd, Pinsrw};
         let is_vector = |n: u32| i.op_kind(n) == OpKind::Register && i.op_register(n).is_xmm();
+        let other = |n: u32| is_vector(n) && i.op_register(n) != Register::XMM0;
+        if other(0) || other(1) {
+            return self.parked(i, s);
+        }
         let bytes = match i.memory_size().size() as u8 {
             _ if i.op_kind(0) != OpKind::Memory && i.op_kind(1) != OpKind::Memory => 4,
             bytes => bytes,
