@@ -258,7 +258,8 @@ impl Emitter<'_> {
             return false;
         }
         let value = self.current_value();
-        if value.uses != 1 || !value.killed || value.exit_after_last_use {
+        // The end of the block is an exit, too.
+        if value.uses != 1 || value.exit_after_last_use {
             return false;
         }
         let constant = |r: u8| matches!(self.lazy(r), Some(Lazy::Const(_)));

@@ -379,3 +379,35 @@ fn pages_that_were_given_back_are_gone() {
         assert!(trace == wanted.trace, "page {page}, gone {gone}: the trace");
     }
 }
+
+#[test]
+fn a_signal_of_another_process_is_no_fault_of_the_guest() {
+    let scratch = Scratch::new("sent");
+    let (native, trace) = (scratch.path("native"), scratch.path("trace"));
+    build(&waiting_guest(), &Options::default(), &native);
+    for (name, number) in [("SEGV", 11), ("BUS", 7), ("FPE", 8), ("ILL", 4)] {
+        let mut child = Command::new(&native)
+            .env("HARTLOG_TRACE", &trace)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("it starts");
+        let mut byte = [0];
+        let stdout = child.stdout.as_mut().expect("it is a pipe");
+        stdout.read_exact(&mut byte).expect("the guest writes one");
+        let sent = Command::new("kill")
+            .args(["-s", name, &child.id().to_string()])
+            .status();
+        assert!(sent.expect("kill starts").success());
+        let output = child.wait_with_output().expect("it is a child");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(128 + number), "{name}: {said}");
+        let wanted = format!("killed by signal {number}, which another process has sent");
+        assert!(said.contains(&wanted), "{name}: {said}");
+        // The chunk that it was in is not there.
+        let bytes = std::fs::read(&trace).expect("there is a trace");
+        let trace = Trace::from_bytes(bytes).expect("it has a header");
+        assert!(!trace.is_complete() && trace.is_empty(), "{name}");
+    }
+}
