@@ -450,3 +450,34 @@ fn what_a_skipped_instruction_writes_is_not_dead_before_it() {
         equal(&sample);
     }
 }
+
+/// Found in the same way: the flags of a sum are not those of another comparison.
+#[test]
+fn carries_of_two_sums() {
+    for (sum, join) in [(Op::Add, Op::Add), (Op::Sub, Op::Sub), (Op::Add, Op::Sub)] {
+        for (a, b) in [(16, 17), (17, 16), (13, 16), (16, 13)] {
+            for end in 0..3 {
+                let mut insts = vec![
+                    op(sum, 13, 11, 12, 0),
+                    op(Op::Sltu, 14, a, b, 0),
+                    op(join, 15, 20, 14, 0),
+                    op(Op::Add, 21, 15, 13, 0),
+                ];
+                // The carry is wanted at the end, is overwritten there, or where a branch is not taken.
+                match end {
+                    0 => {}
+                    1 => insts.push(op(Op::Addi, 14, 0, 0, 5)),
+                    _ => insts.extend([op(Op::Bne, 0, 20, 0, 0), op(Op::Mul, 14, 11, 11, 0)]),
+                }
+                insts.push(op(Op::Addi, 22, 0, 0, 6));
+                let x = [(11, u64::MAX), (12, 2), (16, 7), (17, 9), (20, 100)];
+                let order = [10, 11, 12, 13, 14, 15, 16, 17, 20, 21, 22, 23];
+                let mut sample = program(&insts, &x, &order);
+                if end == 2 {
+                    sample.items[4].kind = Kind::To(insts[4], 6);
+                }
+                equal(&sample);
+            }
+        }
+    }
+}
