@@ -481,3 +481,32 @@ fn carries_of_two_sums() {
         }
     }
 }
+
+/// The word that a carry was added to early is read again: it was read once for the sum, not twice.
+#[test]
+fn word_of_a_carry_is_read_again() {
+    let order = [10, 11, 12, 13, 14, 15, 17, 18, 19, 22, 23, 24];
+    for between in 0..3 {
+        let mut insts = vec![
+            op(Op::Addi, 16, 16, 0, 1),
+            op(Op::Add, 20, 11, 12, 0),
+            op(Op::Sltu, 5, 20, 12, 0),
+        ];
+        insts.extend((0..between).map(|n| op(Op::Xori, 21, 13 + n, 0, 77)));
+        insts.push(op(Op::Add, 6, 16, 5, 0));
+        // More values than the host has registers, each of which is read again.
+        let values = [7, 8, 9, 25, 26, 27, 28, 29, 30, 31, 1, 2, 3, 4];
+        insts.extend(values.map(|r| op(Op::Addi, r, 10 + r % 6, 0, i32::from(r))));
+        insts.extend(values.map(|r| op(Op::Xor, 6, 6, r, 0)));
+        insts.push(op(Op::Add, 20, 20, 16, 0));
+        insts.push(op(Op::Lui, 16, 0, 0, 0x1000));
+        insts.push(op(Op::Lui, 5, 0, 0, 0x2000));
+        let x = [
+            (11, u64::MAX - 3),
+            (12, 50),
+            (16, 0x1234_5678_9abc),
+            (13, 9),
+        ];
+        equal(&program(&insts, &x, &order));
+    }
+}

@@ -9,7 +9,7 @@ use crate::prepare::{self, Places};
 use hartlog_format::status::exit;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Output};
 
 /// Guests whose short run is a long one: they are not counted unless asked for.
 const LONG: [&str; 1] = ["rust_all"];
@@ -39,22 +39,13 @@ impl Counter {
         })
     }
 
-    /// Host instructions and steps of a guest's short run, translated in this mode; `None` if it
-    /// cannot be run under valgrind. That has memory of its own in the low 4 GiB, and does `bts`,
-    /// `btr`, `btc` and `bt` with two registers by way of the stack, which `rsp`, a counter in
-    /// generated code, does not point to.
-    ///
-    /// # Errors
-    /// Those of [`prepare::translate`]; [`Error::Start`], [`Error::File`]; [`Error::Wrong`] for a
-    /// run that is not as expected.
-    fn run(&self, guest: &Guest, mode: Variant) -> Result<Option<(u64, u64)>, Error> {
-        let program = self.places.program(guest, mode);
-        prepare::translate(&self.places, &guest.elf, mode, &program)?;
-        let file = program.with_extension("callgrind");
+    /// Runs a guest's program with its short run's arguments: instructions, and what it left.
+    fn total(&self, guest: &Guest, program: &Path) -> Result<(Option<u64>, Output), Error> {
+        let file = self.places.cache.join(format!("{}.callgrind", guest.name));
         let mut command = Command::new(&self.valgrind);
         command.args(["--tool=callgrind", "--quiet"]);
         command.arg(format!("--callgrind-out-file={}", file.display()));
-        command.arg(&program).args(&guest.args);
+        command.arg(program).args(&guest.args);
         command.env_clear().env("HARTLOG_STATS", "1");
         // Under valgrind memory cannot be locked beyond the limit: not of interest here.
         command.env("HARTLOG_QUIET", "1");
@@ -67,24 +58,59 @@ impl Counter {
         let text = std::fs::read_to_string(&file).map_err(Error::file(&file))?;
         // Many guests' files would fill the cache for nothing.
         let _ = std::fs::remove_file(&file);
+        Ok((total(&text), output))
+    }
+
+    /// Host instructions and steps of a guest's short run, translated in this mode; `None` if it
+    /// cannot be run under valgrind. That has memory of its own in the low 4 GiB, and does `bts`,
+    /// `btr`, `btc` and `bt` with two registers by way of the stack, which `rsp`, a counter in
+    /// generated code, does not point to.
+    ///
+    /// # Errors
+    /// Those of [`prepare::translate`]; [`Error::Start`], [`Error::File`]; [`Error::Wrong`] for a
+    /// run that is not as expected.
+    fn run(&self, guest: &Guest, mode: Variant) -> Result<Option<(u64, u64)>, Error> {
+        let program = self.places.program(guest, mode);
+        prepare::translate(&self.places, &guest.elf, mode, &program)?;
+        let (total, output) = self.total(guest, &program)?;
         let status = output.status.code();
         let limits = [exit::HOST, exit::FAULT_LOAD, exit::INTERNAL].map(i32::from);
         if status.is_some_and(|s| s != guest.exit && limits.contains(&s)) {
             return Ok(None);
         }
-        let wrong = |what: &str| Error::Wrong {
-            guest: guest.name.clone(),
-            variant: format!("{} under callgrind", mode.name()),
-            what: what.to_owned(),
-        };
-        let expected = std::fs::read(&guest.expected).map_err(Error::file(&guest.expected))?;
-        if output.stdout != expected || status != Some(guest.exit) {
-            return Err(wrong("output or exit status are not those expected"));
-        }
+        let total = self.expected(guest, mode, total, &output)?;
         let stderr = String::from_utf8_lossy(&output.stderr);
-        let stats = stats_line(&stderr).ok_or_else(|| wrong("no figures of the run"))?;
-        let total = total(&text).ok_or_else(|| wrong("callgrind gave no total"))?;
+        let stats =
+            stats_line(&stderr).ok_or_else(|| wrong(guest, mode, "no figures of the run"))?;
         Ok(Some((total, stats.steps)))
+    }
+
+    /// The total of a run whose output and exit status have to be as the manifest says.
+    fn expected(
+        &self,
+        guest: &Guest,
+        variant: Variant,
+        total: Option<u64>,
+        output: &Output,
+    ) -> Result<u64, Error> {
+        let expected = std::fs::read(&guest.expected).map_err(Error::file(&guest.expected))?;
+        if output.stdout != expected || output.status.code() != Some(guest.exit) {
+            let what = "output or exit status are not those expected";
+            return Err(wrong(guest, variant, what));
+        }
+        total.ok_or_else(|| wrong(guest, variant, "callgrind gave no total"))
+    }
+
+    /// Instructions of the native program in a guest's short run, start and end included.
+    ///
+    /// # Errors
+    /// Those of [`prepare::natives`]; [`Error::Start`], [`Error::File`]; [`Error::Wrong`] for a run
+    /// that is not as expected.
+    pub fn native(&self, guest: &Guest) -> Result<u64, Error> {
+        prepare::natives(&self.places, guest.language, Variant::Native)?;
+        let program = self.places.program(guest, Variant::Native);
+        let (total, output) = self.total(guest, &program)?;
+        self.expected(guest, Variant::Native, total, &output)
     }
 
     /// Counts a guest; `None` if it cannot be run under valgrind.
@@ -100,6 +126,26 @@ impl Counter {
         };
         Ok(Some(Count { steps, fast, trace }))
     }
+}
+
+fn wrong(guest: &Guest, variant: Variant, what: &str) -> Error {
+    Error::Wrong {
+        guest: guest.name.clone(),
+        variant: format!("{} under callgrind", variant.name()),
+        what: what.to_owned(),
+    }
+}
+
+/// A line of the table of [`Counter::native`]: instructions of the guest, and of the host without
+/// and with trace, for each of the native program.
+pub fn line_with_native(name: &str, count: &Count, native: u64) -> String {
+    let per = |n: u64| n as f64 / native as f64;
+    format!(
+        "{name:<16} {native:>12} {:>8.2} {:>8.2} {:>8.2}",
+        per(count.steps),
+        per(count.fast),
+        per(count.trace)
+    )
 }
 
 /// The total in a file of callgrind: its events are instructions only.
@@ -237,6 +283,14 @@ mod tests {
         let comparison = compare(&counts(1000, 2000), &other, 0.01);
         assert_eq!(comparison.grown, 1);
         assert!(comparison.text.contains("recorded with 1000 steps"));
+    }
+
+    #[test]
+    fn counts_are_set_against_native_ones() {
+        let (steps, fast, trace) = (300, 400, 500);
+        let line = line_with_native("g", &Count { steps, fast, trace }, 200);
+        let fields: Vec<&str> = line.split_whitespace().collect();
+        assert_eq!(fields, ["g", "200", "1.50", "2.00", "2.50"]);
     }
 
     #[test]

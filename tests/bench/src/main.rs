@@ -118,6 +118,7 @@ struct RunArgs {
   scripts/callgrind-check                 as CI does
   scripts/callgrind-check --update        record the counts of this checkout
   scripts/callgrind-check --guests json,lz
+  scripts/callgrind-check --native --guests keccak,rust_sha3
 
 Exit status: 0 as good as recorded or better, 1 worse."
 )]
@@ -128,6 +129,10 @@ struct CountsArgs {
     /// Write the counts to the file
     #[arg(long, conflicts_with = "guests")]
     update: bool,
+    /// Count the native programs, too, and print guest and host instructions for each native one;
+    /// nothing is compared
+    #[arg(long, conflicts_with_all = ["update", "tolerance"])]
+    native: bool,
     /// Growth that is no error, in percent
     #[arg(long, value_name = "PERCENT", default_value_t = 1.0)]
     tolerance: f64,
@@ -366,6 +371,19 @@ fn count(cli: &Cli, args: &CountsArgs) -> Result<(), Error> {
     } else {
         guests::select(&all, &args.guests)?
     };
+    if args.native {
+        println!(
+            "{:<16} {:>12} {:>8} {:>8} {:>8}",
+            "guest", "native", "steps", "fast", "trace"
+        );
+        for guest in &guests {
+            if let Some(count) = counter.count(guest)? {
+                let native = counter.native(guest)?;
+                println!("{}", counts::line_with_native(&guest.name, &count, native));
+            }
+        }
+        return Ok(());
+    }
     let path = cli.root.join("tests/bench/counts.json");
     let recorded = if args.update {
         counts::Counts::new()
