@@ -387,6 +387,12 @@ pub fn parked(scope: Scope, visit: Visit) {
         };
         let mut insts = Vec::new();
         let sums = block % 2 == 1;
+        // Two ways to add three numbers are equal, but hard to see behind a comparison.
+        let (add, sub) = if sums {
+            (Op::Add, Op::Sub)
+        } else {
+            (Op::And, Op::Or)
+        };
         for n in 0..40 + block % 30 {
             // Half of the values are from all registers, half from a few that are read again.
             let (a, b) = (register(29), register(12));
@@ -396,12 +402,12 @@ pub fn parked(scope: Scope, visit: Visit) {
                 0..=6 => Inst::new(Op::Sd, 0, BASE, a, offset),
                 7 | 8 => Inst::new(Op::Ld, c, BASE, 0, offset),
                 9 if !sums => Inst::new(Op::Beq, 0, a, b, 1024),
-                10 | 11 => Inst::new(Op::Add, c, a, d, 0),
-                12 => Inst::new(Op::Add, c, c, a, 0),
+                10 | 11 => Inst::new(add, c, a, d, 0),
+                12 => Inst::new(add, c, c, a, 0),
                 13 => Inst::new(Op::Addiw, c, a, 0, 5),
                 14 => Inst::new(Op::Sltu, c, a, b, 0),
                 15 => Inst::new(Op::Slli, c, d, 0, 7),
-                16 => Inst::new(Op::Sub, b, a, b, 0),
+                16 => Inst::new(sub, b, a, b, 0),
                 17 => Inst::new(Op::Mul, c, a, b, 0),
                 9 | 18 if sums => {
                     // A sum that is put off, of a value read for the last time and one that may
