@@ -2,9 +2,9 @@
 //!
 //! Where a block is long and uses registers that have no home, homes are given up inside it: at its
 //! start each pinned register becomes a borrower of its own home, and from then on host registers
-//! go to the values that are read soonest. Who has to make room is saved in
-//! its slot or in a vector register (see [`crate::parked`]). At the end of
-//! the block, and on the cold paths of its side exits, the registers go back to their homes.
+//! go to the values that are read soonest. Who has to make room is saved in its slot or in a vector
+//! register (see [`crate::parked`]). At the end of the block, and on the cold paths of its side
+//! exits, the registers go back to their homes.
 
 use crate::asm::{Gpr, Size};
 use crate::block::{Follow, Step};

@@ -86,8 +86,8 @@ impl Emitter<'_> {
         self.loans.parked.free()
     }
 
-    /// Brings a parked value to where an instruction can read it: to a host register, or else to
-    /// its slot. Leaves flags and scratch registers alone.
+    /// Brings a value that is only parked to where an instruction can read it: to a host register, or
+    /// else to its slot. Leaves flags and scratch registers alone.
     pub(crate) fn fetch(&mut self, r: u8) {
         let Some(x) = self.loans.parked.get(r) else {
             return;

@@ -7,9 +7,7 @@ use crate::place::{A, slot};
 impl Emitter<'_> {
     /// Home of `r` as an operand; x0 is the constant 0.
     pub(crate) fn home(&mut self, r: u8) -> Src {
-        if self.loans.parked.get(r).is_some() {
-            self.fetch(r);
-        }
+        self.fetch(r);
         match (r, self.place.home(r).or(self.loans.host(r))) {
             (0, _) => Src::Imm(0),
             (_, Some(home)) => Src::Reg(home),

@@ -59,6 +59,19 @@ fn merged(mappings: impl IntoIterator<Item = Mapping>) -> Vec<Mapping> {
     out
 }
 
+/// Asks for `bytes` of memory with this protection, wherever: MAP_PRIVATE | MAP_ANONYMOUS.
+fn map(code: &mut Vec<Inst>, bytes: i32, protection: i32) {
+    use reg::*;
+    code.extend([
+        addi(A0, ZERO, 0),
+        lui(A1, bytes),
+        addi(A2, ZERO, protection),
+        addi(A3, ZERO, 0x22),
+        addi(A4, ZERO, -1),
+    ]);
+    ecall(code, call::MMAP);
+}
+
 /// Asks for all kinds of memory, says so with one byte, and waits for input.
 fn waiting_guest() -> Elf {
     use reg::*;
@@ -67,15 +80,8 @@ fn waiting_guest() -> Elf {
     // Three pages of heap.
     code.extend([lui(T0, 0x3000), Inst::new(Op::Add, A0, A0, T0, 0)]);
     ecall(&mut code, call::BRK);
-    // Two pages that are to be readable, writable and executable: MAP_PRIVATE | MAP_ANONYMOUS.
-    code.extend([
-        addi(A0, ZERO, 0),
-        lui(A1, 0x2000),
-        addi(A2, ZERO, 7),
-        addi(A3, ZERO, 0x22),
-        addi(A4, ZERO, -1),
-    ]);
-    ecall(&mut code, call::MMAP);
+    // Two pages that are to be readable, writable and executable.
+    map(&mut code, 0x2000, 7);
     code.extend([
         lui(S0, DATA as i32),
         addi(A0, ZERO, 1),
@@ -348,14 +354,8 @@ fn pages_that_were_given_back_are_gone() {
     let (native, file) = (scratch.path("native"), scratch.path("trace"));
     // Of three: a load from each, before and after.
     for (page, gone) in (0..3).flat_map(|page| [(page, false), (page, true)]) {
-        let mut code = vec![
-            addi(A0, ZERO, 0),
-            lui(A1, 0x3000),
-            addi(A2, ZERO, 3),
-            addi(A3, ZERO, 0x22),
-            addi(A4, ZERO, -1),
-        ];
-        ecall(&mut code, call::MMAP);
+        let mut code = Vec::new();
+        map(&mut code, 0x3000, 3);
         code.push(addi(S0, A0, 0));
         if gone {
             code.push(lui(A1, 0x3000));
