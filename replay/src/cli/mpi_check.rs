@@ -95,12 +95,7 @@ impl Job {
             let mut request = process.immediate_send_with_tag(scope, part, tag);
             while let Err(under_way) = request.test() {
                 if start.elapsed() > patience {
-                    let error = RanksError::Stalled {
-                        rank: Job::number(to),
-                        host: String::new(),
-                        range: None,
-                        seconds: patience.as_secs(),
-                    };
+                    let error = RanksError::stalled(Job::number(to), patience);
                     eprintln!("replay: {error}");
                     std::process::exit(status_of(&error).into());
                 }

@@ -148,6 +148,18 @@ pub enum RanksError {
     Link(#[from] LinkError),
 }
 
+impl RanksError {
+    /// A rank that took or said nothing for so long, where no more is known of it.
+    pub fn stalled(rank: usize, patience: Duration) -> RanksError {
+        RanksError::Stalled {
+            rank,
+            host: String::new(),
+            range: None,
+            seconds: patience.as_secs(),
+        }
+    }
+}
+
 fn orders(range: &Option<Range<u64>>) -> String {
     range
         .as_ref()
@@ -231,13 +243,7 @@ fn next(
         (true, None) => Some(link.receive()?),
         (true, Some(patience)) => {
             let message = receive_within(link, Instant::now() + patience)?;
-            let stalled = || RanksError::Stalled {
-                rank: 0,
-                host: String::new(),
-                range: None,
-                seconds: patience.as_secs(),
-            };
-            Some(message.ok_or_else(stalled)?)
+            Some(message.ok_or_else(|| RanksError::stalled(0, patience))?)
         }
     };
     Ok(message.map(|(_, message)| message))
