@@ -5,7 +5,7 @@ mod operand;
 
 pub use operand::{Alu, Bit, Cond, Count, Gpr, Mem, Rm, Shift, Size, Unary};
 
-use crate::encode::{Encodings, Operand};
+use crate::encode::{Buffer, Encodings, Operand, Wanted};
 use iced_x86::{Code, Register};
 
 /// A place in the code that jumps within a definition go to.
@@ -39,7 +39,7 @@ fn xmm(x: u8) -> Register {
 
 /// The code of one definition as it grows.
 pub struct Asm {
-    code: Vec<u8>,
+    code: Buffer,
     /// Offset behind the last instruction that may have changed the flags.
     flags: u32,
     /// See [`Asm::backlog`].
@@ -62,7 +62,7 @@ impl Asm {
     /// No code yet.
     pub fn new() -> Asm {
         Asm {
-            code: Vec::new(),
+            code: Buffer::default(),
             flags: 0,
             backlog: BACKLOG_BEFORE,
             product: 0,
@@ -108,11 +108,11 @@ impl Asm {
         for (end, label) in self.fixups.drain(..) {
             let target = self.labels[label.0 as usize];
             debug_assert_ne!(target, UNBOUND, "label is not bound");
-            patch_rel32(&mut self.code, end, target);
+            patch_rel32(self.code.code(), end, target);
         }
         self.labels.clear();
         // The buffer stays for the next definition.
-        let code = self.code.as_slice().to_vec();
+        let code = self.code.code().to_vec();
         self.code.clear();
         self.flags = 0;
         code
@@ -129,13 +129,28 @@ impl Asm {
         self.labels[label.0 as usize] = self.pos();
     }
 
-    #[inline]
+    #[inline(always)]
     fn emit<const N: usize>(&mut self, code: Code, operands: [Operand; N]) {
+        let Wanted { key, disp, imm } = Wanted::new(code, &operands);
+        if !self.append(key, disp, imm) {
+            self.encodings
+                .prepare(&mut self.code, key, code, &operands);
+            self.append(key, disp, imm);
+        }
+    }
+
+    /// Appends an instruction whose encoding is remembered, if there is room; else returns false.
+    #[inline(never)]
+    fn append(&mut self, key: u64, disp: i32, imm: i64) -> bool {
+        let appended = self.encodings.append(&mut self.code, key, disp, imm);
+        let Some(keeps_flags) = appended else {
+            return false;
+        };
         self.backlog = (self.backlog - 1).max(-LONGEST_BACKLOG);
-        self.encodings.append(&mut self.code, code, operands);
-        if !keeps_flags(code) {
+        if !keeps_flags {
             self.flags = self.pos();
         }
+        true
     }
 
     /// Emits a jump with a displacement of `size` bytes to an offset of the code.
@@ -143,7 +158,7 @@ impl Asm {
         self.emit(code, [Operand::Imm(0)]);
         let end = self.code.len();
         let rel = target.wrapping_sub(end as u32).to_le_bytes();
-        self.code[end - size..].copy_from_slice(&rel[..size]);
+        self.code.code()[end - size..].copy_from_slice(&rel[..size]);
     }
 
     fn r_rm(&mut self, code: Code, dst: Register, src: Rm, size: Size) {
@@ -700,7 +715,7 @@ impl Asm {
     pub fn close_short(&mut self, jump: u32) {
         let distance = self.pos() - jump;
         debug_assert!(distance < 128, "short jump over {distance} bytes");
-        self.code[jump as usize - 1] = distance as u8;
+        self.code.code()[jump as usize - 1] = distance as u8;
     }
 
     /// `jcc` to an offset behind us, short where possible.
@@ -743,39 +758,10 @@ impl Asm {
         let mut missing = self.pos().next_multiple_of(align) - self.pos();
         while missing > 0 {
             let n = missing.min(NOPS.len() as u32);
-            self.code.extend_from_slice(NOPS[n as usize - 1]);
+            self.code.extend(NOPS[n as usize - 1]);
             missing -= n;
         }
     }
-}
-
-/// Whether an instruction is known to leave the flags alone. Any other counts as one that does not.
-#[inline]
-fn keeps_flags(code: Code) -> bool {
-    matches!(
-        code,
-        Code::Mov_r32_rm32
-            | Code::Mov_r64_rm64
-            | Code::Mov_rm8_r8
-            | Code::Mov_rm16_r16
-            | Code::Mov_rm32_r32
-            | Code::Mov_rm64_r64
-            | Code::Mov_rm8_imm8
-            | Code::Mov_rm16_imm16
-            | Code::Mov_rm32_imm32
-            | Code::Mov_rm64_imm32
-            | Code::Mov_r32_imm32
-            | Code::Mov_r64_imm64
-            | Code::Movzx_r32_rm8
-            | Code::Movzx_r32_rm16
-            | Code::Movsx_r64_rm8
-            | Code::Movsx_r64_rm16
-            | Code::Movsxd_r64_rm32
-            | Code::Lea_r32_m
-            | Code::Lea_r64_m
-            | Code::VEX_Mulx_r64_r64_rm64
-            | Code::Prefetchw_m8
-    )
 }
 
 /// Fills in the 32-bit displacement that ends at `end` so that it reaches `target`.
