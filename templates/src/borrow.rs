@@ -7,10 +7,10 @@
 
 use crate::asm::{Gpr, Size};
 use crate::block::{Follow, Step};
-use crate::emit::{Emitter, Mode, bit, bits, homes_read};
+use crate::emit::{Emitter, bit, bits, homes_read};
 use crate::local::Next;
 use crate::parked::Parked;
-use crate::place::{Placement, available, slot};
+use crate::place::{Placement, slot};
 use hartlog_isa::Inst;
 
 /// Per step and guest register: the step that overwrites its value next, if nothing reads it
@@ -137,6 +137,17 @@ impl Loans {
     /// Whether the current template still reads the home of `r`.
     pub fn is_protected(&self, r: u8) -> bool {
         self.protected & bit(r) != 0
+    }
+
+    /// Guest registers whose homes the current template still reads, but x0.
+    pub fn protected(&self) -> u32 {
+        self.protected & !1
+    }
+
+    /// Guest registers that the template of the current instruction reads, but x0.
+    pub fn operands(&self) -> u32 {
+        let [a, b] = self.operands;
+        (bit(a) | bit(b)) & !1
     }
 
     /// Whether a step behind `index` overwrites `r` in any case.
@@ -298,10 +309,9 @@ impl Emitter<'_> {
     /// The host register that can be lent longest.
     fn find_loan(&self, rd: u8) -> Option<Gpr> {
         let dead = self.loans.dead.get(self.index as usize)?;
-        let available = available(self.config.mode != Mode::Fast, self.config.columns);
         let mut best = None;
         let mut until = self.index + 1;
-        for host in available.iter().copied() {
+        for host in self.available.iter().copied() {
             let guest = self.loans.guest[host as usize];
             if guest != 0 && guest != rd && !self.is_dead_loan(guest) {
                 continue;
@@ -325,7 +335,7 @@ impl Emitter<'_> {
             }
             let free = match self.loans.owner[host as usize] {
                 0 => u32::MAX,
-                q if self.lazy(q).is_some() || self.has_readers(q) => continue,
+                q if self.deferred_or_read() & bit(q) != 0 => continue,
                 q => u32::from(dead[q as usize]),
             };
             if free > until {
@@ -339,7 +349,7 @@ impl Emitter<'_> {
     /// Brings a register in memory that is read again later into a borrowed register.
     pub(crate) fn keep(&mut self, r: u8) {
         let lending = !self.loans.dead.is_empty() || self.loans.local;
-        let idle = !self.loans.cold && lending && self.lazy(r).is_none();
+        let idle = !self.loans.cold && lending && !self.is_deferred(r);
         let in_memory = r != 0 && self.place.home(r).is_none() && self.loans.host(r).is_none();
         if !idle || !in_memory || self.remaining_uses(r) == 0 {
             return;
@@ -371,7 +381,7 @@ impl Emitter<'_> {
     }
 
     fn is_dead_loan(&self, r: u8) -> bool {
-        self.is_dead(r) && self.lazy(r).is_none() && !self.has_readers(r)
+        self.dead() & !self.deferred_or_read() & bit(r) != 0
     }
 
     /// The value for `rd` is in the register that [`Emitter::destination`] gave.
@@ -439,7 +449,7 @@ impl Emitter<'_> {
         let Some(guest) = self.borrower(rd) else {
             return true;
         };
-        if self.lazy(guest).is_some() || self.has_readers(guest) {
+        if self.deferred_or_read() & bit(guest) != 0 {
             return false;
         }
         if !self.is_dead(guest) || homes_read(inst).any(|r| r == guest) {

@@ -26,12 +26,12 @@ use crate::block::{Follow, Step, Uses, Value, is_pure, values};
 use crate::borrow::Loans;
 use crate::local;
 use crate::log::Log;
-use crate::place::{BUDGET, Placement};
+use crate::place::{BUDGET, Placement, available};
 use crate::rewrite;
 use crate::window::Window;
 use hartlog_format::contract::Site;
 use hartlog_format::witness::Columns;
-use hartlog_isa::{Effect, Inst};
+use hartlog_isa::{Effect, Inst, Op};
 
 /// How many steps behind a sum its carry is looked for.
 const LOOK_AHEAD: usize = 3;
@@ -231,10 +231,14 @@ pub struct Emitter<'a> {
     // State within a block.
     region: u16,
     pub(crate) place: Placement,
+    /// Host registers that may be lent.
+    pub(crate) available: &'static [Gpr],
     pub(crate) loans: Loans,
     lazy: [Option<Lazy>; 32],
     /// Per register the registers whose deferred instruction reads its home.
     readers: [u32; 32],
+    /// Registers whose home a deferred instruction reads.
+    read: u32,
     lazy_mask: u32,
     /// Homes whose upper half is to be sign-extended before it is read.
     dirty: u32,
@@ -260,7 +264,8 @@ pub struct Emitter<'a> {
     pub(crate) carry: Option<(u32, u8, u8)>,
     /// How the step before the current one goes on.
     previous: Follow,
-    /// The next step but for loads and stores, where no other path joins.
+    /// The next step but for loads and stores, where no other path joins; in blocks that compute
+    /// carries.
     pub(crate) next: Option<Inst>,
     /// The register whose result a template is to leave in rax instead of its home.
     pub(crate) redirect: Option<u8>,
@@ -296,6 +301,7 @@ impl<'a> Emitter<'a> {
             blocks: Vec::new(),
             region: 0,
             place: config.placement.clone(),
+            available: available(config.mode != Mode::Fast, config.columns),
             loans: Loans::default(),
             jumps: Vec::new(),
             sites: Vec::new(),
@@ -304,6 +310,7 @@ impl<'a> Emitter<'a> {
             stubs: [None; 5],
             lazy: [None; 32],
             readers: [0; 32],
+            read: 0,
             lazy_mask: 0,
             dirty: 0,
             zero: 0,
@@ -376,19 +383,25 @@ impl<'a> Emitter<'a> {
         if local {
             self.give_up_homes(steps);
         }
+        let recording = self.recording();
+        let carries = steps.iter().any(|s| s.inst.is_some_and(|i| i.op == Op::Sltu));
+        self.previous = Follow::Fall;
         for (i, step) in steps.iter().enumerate() {
             self.index = i as u32;
             self.pc = step.pc;
             self.mark(step.pc);
             let last = i + 1 == steps.len();
-            self.next = next_computed(&steps[i + 1..]);
+            self.next = if carries {
+                next_computed(&steps[i + 1..])
+            } else {
+                None
+            };
             if let Some(inst) = step.inst {
                 self.loans.protect(inst.reads());
             }
-            if let Some(inst) = step.inst.filter(|_| self.recording()) {
+            if recording && let Some(inst) = step.inst {
                 self.row_sources(&inst);
             }
-            self.previous = i.checked_sub(1).map_or(Follow::Fall, |p| steps[p].follow);
             match step.inst {
                 None => {
                     self.settle_all();
@@ -399,12 +412,13 @@ impl<'a> Emitter<'a> {
                     self.conditional(&inst, &steps[i + 1]);
                     self.skip(1);
                 }
-                Some(inst) if !self.recording() && self.pair(&inst, &steps[i + 1..]) => {
+                Some(inst) if !recording && self.pair(&inst, &steps[i + 1..]) => {
                     self.written(&inst);
                 }
-                Some(inst) if !self.recording() && self.carried(&inst, &steps[i + 1..]) => {}
+                Some(inst) if !recording && self.carried(&inst, &steps[i + 1..]) => {}
                 Some(inst) => self.step_or_skip(step, inst),
             }
+            self.previous = step.follow;
             self.loans.end_step();
         }
     }
@@ -552,7 +566,7 @@ impl<'a> Emitter<'a> {
         let wanted = !recording
             && value.killed
             && (value.uses == 0 || (value.uses == 1 && rewrite::foldable(inst.op)));
-        let settled = |e: &Self, r: u8| e.lazy_mask & bit(r) == 0 || r == rd;
+        let settled = |e: &Self, r: u8| !e.is_deferred(r) || r == rd;
         if wanted && homes_read(&inst).all(|r| settled(self, r)) && self.end_loan_of(rd, &inst) {
             self.set_lazy(rd, Lazy::Inst(inst));
             return;

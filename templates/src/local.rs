@@ -8,8 +8,8 @@
 
 use crate::asm::{Gpr, Size};
 use crate::block::{Follow, Step};
-use crate::emit::{Emitter, Mode, bit};
-use crate::place::{A, Placement, available};
+use crate::emit::{Emitter, bit};
+use crate::place::{A, Placement};
 use hartlog_isa::Effect;
 
 /// Shortest block for which homes are given up.
@@ -95,41 +95,48 @@ impl Emitter<'_> {
     /// A host register for the value of `rd`, which is read next by step `first` of the block; if
     /// `rd` is 0, for a value that the current instruction reads, next to its others.
     pub(crate) fn find_local(&mut self, rd: u8, first: u16) -> Option<Gpr> {
-        let available = available(self.config.mode != Mode::Fast, self.config.columns);
         let settling = self.loans.settling == Some(rd);
         let defining = self.loans.defining == Some(rd);
-        let at_end = self.wanted_at_end(rd);
         let outer = &self.config.regions[self.region() as usize];
+        // Sets of guest registers; 0 stands for none.
+        const NONE: u32 = 1;
+        let own = bit(rd) & !NONE;
+        let operands = self.loans.operands();
+        let read = self.loans.protected() | if rd == 0 { operands } else { 0 };
+        let deferred = self.deferred_or_read();
+        let overwritten = if defining || settling { own } else { own & !read };
+        let idle = NONE | overwritten | (self.dead() & !deferred);
+        let free = idle & if defining { u32::MAX } else { !read | own };
+        let fixed = read | own | deferred;
+
+        let home = outer.home(rd).filter(|_| self.wanted_at_end(rd));
+        let before = self.loans.host(rd);
+        let mut best = None;
+        for host in self.available.iter().copied() {
+            let guest = bit(self.loans.guest(host));
+            if guest & free == 0 || self.loans.promised(host, rd) {
+                continue;
+            }
+            // Written over an operand that is read for the last time, it needs no copy.
+            let rank = match () {
+                _ if home == Some(host) => 3,
+                _ if guest & operands != 0 => 2,
+                _ => u8::from(before == Some(host)),
+            };
+            if best.is_none_or(|(rank_of_best, _)| rank > rank_of_best) {
+                best = Some((rank, host));
+            }
+        }
+        if let Some((_, host)) = best {
+            return Some(host);
+        }
         let next = self.loans.next.get(self.index as usize);
-        let home = outer.home(rd);
-        let own = self.loans.host(rd);
-        let mut free = None;
-        let mut victim = None;
         let first = u32::from(first).min(self.steps);
         let mut farthest = 2 * first.saturating_sub(self.index);
-        for host in available.iter().copied() {
-            if self.loans.promised(host, rd) {
-                continue;
-            }
+        let mut victim = None;
+        for host in self.available.iter().copied() {
             let guest = self.loans.guest(host);
-            let operand = guest != 0 && self.loans.operands.contains(&guest);
-            let read = guest != 0 && self.loans.is_protected(guest) || rd == 0 && operand;
-            let idle = guest == 0
-                || (guest == rd && (defining || settling || !read))
-                || (self.is_dead(guest) && self.lazy(guest).is_none() && !self.has_readers(guest));
-            if idle && (defining || !read || guest == rd) {
-                // Written over an operand that is read for the last time, it needs no copy.
-                let rank = match () {
-                    _ if home == Some(host) && at_end => 3,
-                    _ if operand => 2,
-                    _ => u8::from(own == Some(host)),
-                };
-                if free.is_none_or(|(best, _)| rank > best) {
-                    free = Some((rank, host));
-                }
-                continue;
-            }
-            if read || guest == rd || self.has_readers(guest) || self.lazy(guest).is_some() {
+            if bit(guest) & fixed != 0 || self.loans.promised(host, rd) {
                 continue;
             }
             let next = next.map_or(NEVER, |n| n[guest as usize & 31]);
@@ -138,9 +145,6 @@ impl Emitter<'_> {
                 farthest = distance;
                 victim = Some((guest, host));
             }
-        }
-        if let Some((_, host)) = free {
-            return Some(host);
         }
         let (guest, host) = victim?;
         self.evict(guest);

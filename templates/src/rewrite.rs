@@ -145,6 +145,11 @@ fn shift_add_uw(shift: i32) -> Option<Op> {
 impl Emitter<'_> {
     /// Folds deferred sources into a pure instruction. Afterwards it reads homes only.
     pub(crate) fn rewrite(&mut self, original: Inst) -> Inst {
+        let (a, b) = original.sources();
+        let plain = |r: Option<u8>| r.is_none_or(|r| r != 0 && !self.is_deferred(r));
+        if plain(a) && plain(b) {
+            return original;
+        }
         let mut form = Form::of(&original);
         loop {
             if let Some(next) = self.fold_constant(&form).or_else(|| self.fold(&form)) {

@@ -28,8 +28,21 @@ impl Emitter<'_> {
     }
 
     /// The deferred value of `r`, if it has one.
+    #[inline]
     pub(crate) fn lazy(&self, r: u8) -> Option<Lazy> {
         self.lazy[r as usize & 31]
+    }
+
+    /// Whether the value of `r` is deferred.
+    #[inline]
+    pub(crate) fn is_deferred(&self, r: u8) -> bool {
+        self.lazy_mask & bit(r) != 0
+    }
+
+    /// Registers whose value is deferred, or whose home a deferred instruction reads.
+    #[inline]
+    pub(crate) fn deferred_or_read(&self) -> u32 {
+        self.lazy_mask | self.read
     }
 
     /// Makes a deferred value the value of `r`. The home keeps what it holds.
@@ -42,6 +55,7 @@ impl Emitter<'_> {
         if let Lazy::Inst(inst) = lazy {
             for s in homes_read(&inst) {
                 self.readers[s as usize] |= bit(r);
+                self.read |= bit(s);
             }
         }
     }
@@ -58,7 +72,11 @@ impl Emitter<'_> {
         }
         if let Some(Lazy::Inst(inst)) = self.lazy[r as usize].take() {
             for s in homes_read(&inst) {
-                self.readers[s as usize] &= !bit(r);
+                let readers = &mut self.readers[s as usize & 31];
+                *readers &= !bit(r);
+                if *readers == 0 {
+                    self.read &= !bit(s);
+                }
             }
         }
         self.lazy_mask &= !bit(r);
@@ -75,10 +93,14 @@ impl Emitter<'_> {
     ///
     /// A deferred instruction reads a home that is itself out of date only if it is the older of
     /// the two (sources are current when an instruction is deferred), so this recursion ends.
+    #[inline]
     pub(crate) fn settle(&mut self, r: u8) {
-        let Some(lazy) = self.lazy[r as usize] else {
-            return;
-        };
+        if let Some(lazy) = self.lazy(r) {
+            self.compute(r, lazy);
+        }
+    }
+
+    fn compute(&mut self, r: u8, lazy: Lazy) {
         self.flush_readers(r);
         self.call_in(r);
         self.drop_lazy(r);
@@ -179,6 +201,11 @@ impl Emitter<'_> {
         self.remaining.count[r as usize & 31]
     }
 
+    /// Registers whose current value nobody needs any more.
+    pub(crate) fn dead(&self) -> u32 {
+        self.remaining.dead()
+    }
+
     /// Whether nobody needs the current value of `r` any more.
     pub(crate) fn is_dead(&self, r: u8) -> bool {
         self.remaining.dead() & bit(r) != 0
@@ -187,11 +214,6 @@ impl Emitter<'_> {
     /// Whether the deferred instruction of `r` reads the home of `r`.
     pub(crate) fn reads_itself(&self, r: u8) -> bool {
         self.readers[r as usize & 31] & bit(r) != 0
-    }
-
-    /// Whether a deferred instruction reads the home of `r`.
-    pub(crate) fn has_readers(&self, r: u8) -> bool {
-        self.readers[r as usize & 31] != 0
     }
 
     /// The reads of the guest's instruction have happened: deferred values that nobody needs any
