@@ -133,8 +133,7 @@ impl Asm {
     fn emit<const N: usize>(&mut self, code: Code, operands: [Operand; N]) {
         let Wanted { key, disp, imm } = Wanted::new(code, &operands);
         if !self.append(key, disp, imm) {
-            self.encodings
-                .prepare(&mut self.code, key, code, &operands);
+            self.encodings.prepare(&mut self.code, key, code, &operands);
             self.append(key, disp, imm);
         }
     }
@@ -158,7 +157,9 @@ impl Asm {
         self.emit(code, [Operand::Imm(0)]);
         let end = self.code.len();
         let rel = target.wrapping_sub(end as u32).to_le_bytes();
-        self.code.code()[end - size..].copy_from_slice(&rel[..size]);
+        for (byte, value) in self.code.code()[end - size..].iter_mut().zip(rel) {
+            *byte = value;
+        }
     }
 
     fn r_rm(&mut self, code: Code, dst: Register, src: Rm, size: Size) {

@@ -101,10 +101,11 @@ impl Loans {
     }
 
     /// The current step will still read these homes.
-    pub fn protect(&mut self, registers: impl IntoIterator<Item = u8>) {
-        self.protected = registers
-            .into_iter()
-            .fold(self.protected, |mask, r| mask | bit(r));
+    #[inline]
+    pub fn protect<const N: usize>(&mut self, registers: [u8; N]) {
+        for r in registers {
+            self.protected |= bit(r);
+        }
     }
 
     /// `r` is written `distance` steps before its turn: until then its home is not free.
@@ -246,10 +247,13 @@ fn dead(steps: &[Step], out: &mut Vec<Dead>) {
 
 impl Emitter<'_> {
     /// A host register for the value of `rd`: its home, or one that it can borrow.
+    #[inline]
     pub(crate) fn destination(&mut self, rd: u8) -> Option<Gpr> {
-        if let Some(home) = self.place.home(rd) {
-            return Some(home);
-        }
+        self.place.home(rd).or_else(|| self.borrow(rd))
+    }
+
+    /// A host register for the value of `rd`, which has no home.
+    fn borrow(&mut self, rd: u8) -> Option<Gpr> {
         if self.loans.cold || rd == 0 || (self.loans.dead.is_empty() && !self.loans.local) {
             return None;
         }
@@ -347,11 +351,17 @@ impl Emitter<'_> {
     }
 
     /// Brings a register in memory that is read again later into a borrowed register.
+    #[inline]
     pub(crate) fn keep(&mut self, r: u8) {
+        if r != 0 && self.place.home(r).is_none() && self.loans.host(r).is_none() {
+            self.keep_from_memory(r);
+        }
+    }
+
+    fn keep_from_memory(&mut self, r: u8) {
         let lending = !self.loans.dead.is_empty() || self.loans.local;
         let idle = !self.loans.cold && lending && !self.is_deferred(r);
-        let in_memory = r != 0 && self.place.home(r).is_none() && self.loans.host(r).is_none();
-        if !idle || !in_memory || self.remaining_uses(r) == 0 {
+        if !idle || self.remaining_uses(r) == 0 {
             return;
         }
         let host = if self.loans.local {
@@ -418,10 +428,16 @@ impl Emitter<'_> {
 
     /// The home of `rd` is about to be written: whoever borrows it saves its value. The register
     /// can still be read until then.
+    #[inline]
     pub(crate) fn call_in(&mut self, rd: u8) {
-        let Some(home) = self.place.home(rd) else {
-            return;
-        };
+        if let Some(home) = self.place.home(rd)
+            && self.loans.guest(home) != 0
+        {
+            self.take_back(home);
+        }
+    }
+
+    fn take_back(&mut self, home: Gpr) {
         loop {
             let guest = self.loans.guest[home as usize];
             if guest == 0 {

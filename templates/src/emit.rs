@@ -384,7 +384,9 @@ impl<'a> Emitter<'a> {
             self.give_up_homes(steps);
         }
         let recording = self.recording();
-        let carries = steps.iter().any(|s| s.inst.is_some_and(|i| i.op == Op::Sltu));
+        let carries = steps
+            .iter()
+            .any(|s| s.inst.is_some_and(|i| i.op == Op::Sltu));
         self.previous = Follow::Fall;
         for (i, step) in steps.iter().enumerate() {
             self.index = i as u32;
@@ -562,7 +564,7 @@ impl<'a> Emitter<'a> {
             inst = self.rewrite(original);
         }
         self.consume(&original);
-        self.loans.protect(homes_read(&inst));
+        self.loans.protect(inst.reads());
         let wanted = !recording
             && value.killed
             && (value.uses == 0 || (value.uses == 1 && rewrite::foldable(inst.op)));

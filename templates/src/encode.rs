@@ -180,7 +180,9 @@ impl Encodings {
         };
         Encodings {
             encoder: Encoder::new(64),
-            table: vec![empty; TABLE].try_into().unwrap_or_else(|_| unreachable!()),
+            table: vec![empty; TABLE]
+                .try_into()
+                .unwrap_or_else(|_| unreachable!()),
         }
     }
 

@@ -35,13 +35,13 @@ enum Address {
 }
 
 impl Address {
-    fn parts(self) -> impl Iterator<Item = u8> {
-        let (a, b) = match self {
-            Address::Known(_) => (None, None),
-            Address::Plain { base, .. } => (Some(base), None),
-            Address::Scaled { base, index, .. } => (Some(base), Some(index)),
-        };
-        a.into_iter().chain(b)
+    /// Its registers; x0 where there is none.
+    fn parts(self) -> [u8; 2] {
+        match self {
+            Address::Known(_) => [0, 0],
+            Address::Plain { base, .. } => [base, 0],
+            Address::Scaled { base, index, .. } => [base, index],
+        }
     }
 }
 

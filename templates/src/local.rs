@@ -104,7 +104,11 @@ impl Emitter<'_> {
         let operands = self.loans.operands();
         let read = self.loans.protected() | if rd == 0 { operands } else { 0 };
         let deferred = self.deferred_or_read();
-        let overwritten = if defining || settling { own } else { own & !read };
+        let overwritten = if defining || settling {
+            own
+        } else {
+            own & !read
+        };
         let idle = NONE | overwritten | (self.dead() & !deferred);
         let free = idle & if defining { u32::MAX } else { !read | own };
         let fixed = read | own | deferred;

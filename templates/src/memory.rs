@@ -28,6 +28,13 @@ struct Address {
     disp: i32,
 }
 
+impl Address {
+    /// Its registers; x0 where there is none.
+    fn parts(self) -> [u8; 2] {
+        [self.base.unwrap_or(0), self.index.map_or(0, |(r, _)| r)]
+    }
+}
+
 impl Emitter<'_> {
     /// Emits an instruction that accesses memory.
     pub(crate) fn memory(&mut self, inst: Inst) {
@@ -54,12 +61,7 @@ impl Emitter<'_> {
             return;
         }
         let address = self.address(&inst, inst.rd);
-        self.loans.protect(
-            address
-                .base
-                .into_iter()
-                .chain(address.index.map(|(r, _)| r)),
-        );
+        self.loans.protect(address.parts());
         self.consume(&inst);
         if inst.rd != 0 {
             self.define(inst.rd);
@@ -233,12 +235,8 @@ impl Emitter<'_> {
             let base = address.base.map(|r| self.reg_full(r, first));
             return self.checked(base, address.disp, first, second);
         }
-        let parts = address
-            .base
-            .into_iter()
-            .chain(address.index.map(|(r, _)| r));
-        self.loans.protect(parts.clone());
-        for r in parts {
+        self.loans.protect(address.parts());
+        for r in address.parts() {
             self.keep(r);
         }
         let base = address.base.map(|r| self.reg_low(r, first));

@@ -193,7 +193,7 @@ impl Emitter<'_> {
         let constant = self.evaluate(&inst);
         let plain = self.rewrite(inst);
         self.loans
-            .protect([a, b, c, d].into_iter().flatten().chain([rd]));
+            .protect([a, b, c, d, Some(rd)].map(Option::unwrap_or_default));
         self.flush_readers(rd);
         self.consume(branch);
         self.consume(&inst);

@@ -88,13 +88,16 @@ impl Emitter<'_> {
 
     /// Brings a value that is only parked to where an instruction can read it: to a host register, or
     /// else to its slot. Leaves flags and scratch registers alone.
+    #[inline]
     pub(crate) fn fetch(&mut self, r: u8) {
-        let Some(x) = self.loans.parked.get(r) else {
-            return;
-        };
-        if self.loans.host(r).is_some() {
-            return;
+        if let Some(x) = self.loans.parked.get(r)
+            && self.loans.host(r).is_none()
+        {
+            self.fetch_from(r, x);
         }
+    }
+
+    fn fetch_from(&mut self, r: u8, x: u8) {
         // For no register in particular: what the current instruction reads or is about to write
         // stays.
         let host = match self.loans.cold {

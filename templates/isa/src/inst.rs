@@ -90,27 +90,7 @@ impl Inst {
     /// Where control goes.
     #[inline]
     pub fn flow(&self) -> Flow {
-        match self.op.format() {
-            Format::Branch => Flow::Branch,
-            Format::J => Flow::Jal,
-            Format::Jalr => Flow::Jalr,
-            Format::System if self.op == Op::Ecall => Flow::Ecall,
-            Format::System => Flow::Trap,
-            Format::R
-            | Format::Unary
-            | Format::I
-            | Format::Shift
-            | Format::ShiftW
-            | Format::Load
-            | Format::Store
-            | Format::U
-            | Format::Csr
-            | Format::CsrImm
-            | Format::Amo
-            | Format::Lr
-            | Format::Fence
-            | Format::FenceI => Flow::Next,
-        }
+        self.op.flow()
     }
 
     /// True for a CSR instruction that only reads `cycle`, `time` or `instret`. Every other CSR

@@ -5,7 +5,7 @@
 //! Section comments name chapters of the RISC-V unprivileged specification (version 20240411).
 
 use crate::run::{Handler, handle};
-use crate::{Effect, Extension, Format, Port, Width};
+use crate::{Effect, Extension, Flow, Format, Port, Width};
 
 /// Only the major opcode is fixed (U and J formats).
 const OPCODE: u32 = 0x0000_007f;
@@ -233,6 +233,56 @@ isa_table! {
     Bseti     "bseti"       0x2800_1013 FUNCT6   Shift   Zbs       None;
 }
 
+/// A column of the table by itself: what is asked of every instruction, many times.
+macro_rules! column {
+    ($of:expr) => {{
+        let mut column = [$of(&ROWS_CONST[0]); Op::COUNT];
+        let mut i = 0;
+        while i < Op::COUNT {
+            column[i] = $of(&ROWS_CONST[i]);
+            i += 1;
+        }
+        column
+    }};
+}
+
+const fn format(row: &Row) -> Format {
+    row.format
+}
+
+const fn effect(row: &Row) -> Effect {
+    row.effect
+}
+
+/// Where control goes after an instruction of this row.
+const fn flow(row: &Row) -> Flow {
+    match row.format {
+        Format::Branch => Flow::Branch,
+        Format::J => Flow::Jal,
+        Format::Jalr => Flow::Jalr,
+        Format::System if matches!(row.op, Op::Ecall) => Flow::Ecall,
+        Format::System => Flow::Trap,
+        Format::R
+        | Format::Unary
+        | Format::I
+        | Format::Shift
+        | Format::ShiftW
+        | Format::Load
+        | Format::Store
+        | Format::U
+        | Format::Csr
+        | Format::CsrImm
+        | Format::Amo
+        | Format::Lr
+        | Format::Fence
+        | Format::FenceI => Flow::Next,
+    }
+}
+
+static FORMATS: [Format; Op::COUNT] = column!(format);
+static EFFECTS: [Effect; Op::COUNT] = column!(effect);
+static FLOWS: [Flow; Op::COUNT] = column!(flow);
+
 impl Op {
     /// Number of instructions in the table.
     pub const COUNT: usize = Op::ALL.len();
@@ -251,7 +301,7 @@ impl Op {
     /// Where the operands are in the 32-bit form.
     #[inline]
     pub fn format(self) -> Format {
-        self.row().format
+        FORMATS[self as usize]
     }
 
     /// Extension that defines the instruction.
@@ -262,7 +312,13 @@ impl Op {
     /// What the instruction means for the minimal trace.
     #[inline]
     pub fn effect(self) -> Effect {
-        self.row().effect
+        EFFECTS[self as usize]
+    }
+
+    /// Where control goes.
+    #[inline]
+    pub fn flow(self) -> Flow {
+        FLOWS[self as usize]
     }
 
     /// The instruction with discriminant `index`; `None` from [`Op::COUNT`] on.

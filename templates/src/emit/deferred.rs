@@ -144,15 +144,15 @@ impl Emitter<'_> {
     }
 
     /// Whether [`Emitter::define`] of `rd` would overwrite a home that `inst` still has to read.
+    #[inline]
     pub(crate) fn flush_hits(&self, rd: u8, inst: &Inst) -> bool {
-        let mut stale = 0;
-        for r in homes_read(inst) {
-            stale |= bit(r);
-        }
-        stale &= self.lazy_mask;
-        if stale == 0 {
-            return false;
-        }
+        let [a, b] = inst.reads();
+        let stale = (bit(a) | bit(b)) & self.lazy_mask;
+        stale != 0 && self.flushes(rd, stale)
+    }
+
+    /// Whether [`Emitter::define`] of `rd` would compute one of these deferred values.
+    fn flushes(&self, rd: u8, stale: u32) -> bool {
         let mut flushed = self.overwritten_by(rd);
         let mut todo = flushed;
         while todo != 0 {
