@@ -501,6 +501,21 @@ impl Emitter<'_> {
         self.compare_scratch(size, a, b, A)
     }
 
+    /// Compares two operands, unless the flags tell the result already; returns the condition under
+    /// which `cond` holds.
+    pub(crate) fn compare_for(&mut self, cond: Cond, size: Size, a: Src, b: Src) -> Cond {
+        let (a, b) = match (cond, a, b) {
+            (Cond::E | Cond::Ne, Src::Imm(0), Src::Reg(_)) => (b, a),
+            _ => (a, b),
+        };
+        if let (Src::Reg(r), Src::Imm(0)) = (a, b)
+            && let Some(known) = self.asm.known_of_zero(cond, size, r)
+        {
+            return known;
+        }
+        self.compare_values(size, a, b).apply(cond)
+    }
+
     /// [`Emitter::compare_values`] with a scratch register of the caller's choice.
     pub(crate) fn compare_scratch(
         &mut self,
@@ -563,7 +578,7 @@ impl Emitter<'_> {
         if early {
             self.asm.alu(Alu::Xor, Size::D, dst, dst);
         }
-        let cond = self.compare_values(size, a, b).apply(cond);
+        let cond = self.compare_for(cond, size, a, b);
         if early {
             self.asm.setcc(cond, dst);
         } else {

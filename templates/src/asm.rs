@@ -42,6 +42,9 @@ pub struct Asm {
     code: Buffer,
     /// Offset behind the last instruction that may have changed the flags.
     flags: u32,
+    /// Of which register the zero and the sign flag are, and at which width, as long as
+    /// [`Asm::flags`] is this.
+    tested: Option<(u32, Gpr, Size)>,
     /// See [`Asm::backlog`].
     backlog: i32,
     /// What a product of 128 bits takes off the backlog.
@@ -64,6 +67,7 @@ impl Asm {
         Asm {
             code: Buffer::default(),
             flags: 0,
+            tested: None,
             backlog: BACKLOG_BEFORE,
             product: 0,
             encodings: Encodings::new(),
@@ -80,6 +84,39 @@ impl Asm {
     /// Offset behind the last instruction that may have changed the flags.
     pub fn flags(&self) -> u32 {
         self.flags
+    }
+
+    /// The condition of the flags as they are that holds if `r` compared with 0 meets `cond`.
+    pub fn known_of_zero(&self, cond: Cond, size: Size, r: Gpr) -> Option<Cond> {
+        let (at, tested, width) = self.tested?;
+        if (at, tested) != (self.flags, r) {
+            return None;
+        }
+        match cond {
+            // Operations of 32 bits leave zeros above.
+            Cond::E | Cond::Ne if width == size || size == Size::Q => Some(cond),
+            Cond::L if width == size => Some(Cond::S),
+            Cond::Ge if width == size => Some(Cond::Ns),
+            _ => None,
+        }
+    }
+
+    /// The last instruction set the zero and the sign flag by its result in `r`.
+    fn result_in(&mut self, r: Gpr, size: Size) {
+        self.tested = Some((self.flags, r, size));
+    }
+
+    /// An instruction that leaves the flags alone wrote `r`.
+    fn overwritten(&mut self, r: Gpr) {
+        if self.tested.is_some_and(|(_, tested, _)| tested == r) {
+            self.tested = None;
+        }
+    }
+
+    /// Code that comes from elsewhere goes on here: what the flags tell is not known.
+    fn joined(&mut self) {
+        self.tested = None;
+        self.flags = self.pos();
     }
 
     /// Forgets the stores so far.
@@ -115,6 +152,7 @@ impl Asm {
         let code = self.code.code().to_vec();
         self.code.clear();
         self.flags = 0;
+        self.tested = None;
         code
     }
 
@@ -127,6 +165,7 @@ impl Asm {
     /// Binds a label to the next instruction.
     pub fn bind(&mut self, label: Label) {
         self.labels[label.0 as usize] = self.pos();
+        self.joined();
     }
 
     #[inline(always)]
@@ -154,7 +193,9 @@ impl Asm {
 
     /// Emits a jump with a displacement of `size` bytes to an offset of the code.
     fn branch(&mut self, code: Code, size: usize, target: u32) {
+        let flags = self.flags;
         self.emit(code, [Operand::Imm(0)]);
+        self.flags = flags;
         let end = self.code.len();
         let rel = target.wrapping_sub(end as u32).to_le_bytes();
         for (byte, value) in self.code.code()[end - size..].iter_mut().zip(rel) {
@@ -204,6 +245,9 @@ impl Asm {
             D[op as usize]
         };
         self.r_rm(code, dst.of(size), src.into(), size);
+        if op != Alu::Cmp {
+            self.result_in(dst, size);
+        }
     }
 
     /// `cmp dst, [mem]` of any size
@@ -296,7 +340,13 @@ impl Asm {
             (false, true) => &D8,
             (false, false) => &D32,
         };
-        self.rm_imm(table[op as usize], dst.into(), size, imm);
+        let dst = dst.into();
+        self.rm_imm(table[op as usize], dst, size, imm);
+        if let Rm::R(r) = dst
+            && op != Alu::Cmp
+        {
+            self.result_in(r, size);
+        }
     }
 
     /// `test a, b`
@@ -323,6 +373,7 @@ impl Asm {
         if size == Size::Q && src == Rm::R(dst) {
             return;
         }
+        self.overwritten(dst);
         self.r_rm(
             sized!(size, Mov_r32_rm32, Mov_r64_rm64),
             dst.of(size),
@@ -333,6 +384,7 @@ impl Asm {
 
     /// `mov dst, imm` in the shortest form. Leaves the flags alone.
     pub fn mov_imm(&mut self, dst: Gpr, imm: i64) {
+        self.overwritten(dst);
         if let Ok(v) = u32::try_from(imm) {
             self.emit(Code::Mov_r32_imm32, [dst.of(Size::D).into(), v.into()]);
         } else if let Ok(v) = i32::try_from(imm) {
@@ -380,6 +432,7 @@ impl Asm {
             Size::Q => Code::Mov_r64_rm64,
         };
         let to = if from == Size::Q { Size::Q } else { Size::D };
+        self.overwritten(dst);
         self.r_rm(code, dst.of(to), src.into(), from);
     }
 
@@ -391,11 +444,24 @@ impl Asm {
             Size::D => Code::Movsxd_r64_rm32,
             Size::Q => Code::Mov_r64_rm64,
         };
-        self.r_rm(code, dst.of(Size::Q), src.into(), from);
+        let src = src.into();
+        match &mut self.tested {
+            // The sign stays, and what is zero.
+            Some((_, tested, width)) if from == Size::D && src == Rm::R(dst) && *tested == dst => {
+                if *width == Size::D {
+                    *width = Size::Q;
+                } else {
+                    self.tested = None;
+                }
+            }
+            _ => self.overwritten(dst),
+        }
+        self.r_rm(code, dst.of(Size::Q), src, from);
     }
 
     /// `lea dst, mem` (32 or 64 bits of result)
     pub fn lea(&mut self, size: Size, dst: Gpr, mem: Mem) {
+        self.overwritten(dst);
         self.emit(
             sized!(size, Lea_r32_m, Lea_r64_m),
             [dst.of(size).into(), mem.into()],
@@ -410,7 +476,15 @@ impl Asm {
             Shift::Sar => sized!(size, Sar_rm32_imm8, Sar_rm64_imm8),
             Shift::Ror => sized!(size, Ror_rm32_imm8, Ror_rm64_imm8),
         };
-        self.rm_imm(code, dst.into(), size, i32::from(amount));
+        let dst = dst.into();
+        self.rm_imm(code, dst, size, i32::from(amount));
+        let bits = if size == Size::Q { 64 } else { 32 };
+        if let Rm::R(r) = dst
+            && op != Shift::Ror
+            && amount % bits != 0
+        {
+            self.result_in(r, size);
+        }
     }
 
     /// `rorx dst, src, amount`: no flags
@@ -462,6 +536,8 @@ impl Asm {
     /// `mulx high, low, src`: rdx times src, no flags
     pub fn mulx(&mut self, high: Gpr, low: Gpr, src: impl Into<Rm>) {
         let code = Code::VEX_Mulx_r64_r64_rm64;
+        self.overwritten(high);
+        self.overwritten(low);
         let (high, low) = (high.of(Size::Q), low.of(Size::Q));
         match src.into() {
             Rm::R(r) => self.emit(code, [high.into(), low.into(), r.of(Size::Q).into()]),
@@ -717,6 +793,7 @@ impl Asm {
         let distance = self.pos() - jump;
         debug_assert!(distance < 128, "short jump over {distance} bytes");
         self.code.code()[jump as usize - 1] = distance as u8;
+        self.joined();
     }
 
     /// `jcc` to an offset behind us, short where possible.

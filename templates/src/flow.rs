@@ -99,7 +99,7 @@ impl Emitter<'_> {
                 self.bump_log();
                 let size = Size::Q;
                 let (a, b) = (self.operand(a), self.operand(b));
-                let cond = self.compare_values(size, a, b).apply(cond);
+                let cond = self.compare_for(cond, size, a, b);
                 Taken::When(cond)
             }
         };
@@ -189,7 +189,7 @@ impl Emitter<'_> {
             Compare::Pending { cond, a, b } => {
                 let narrow = self.narrow_operands(a, b);
                 let (a, b) = (self.operand(a), self.operand(b));
-                Taken::When(self.compare_values(narrow, a, b).apply(cond))
+                Taken::When(self.compare_for(cond, narrow, a, b))
             }
         }
     }
