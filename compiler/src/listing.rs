@@ -55,6 +55,7 @@ fn name(code: &Code, dest: Dest) -> String {
     match dest {
         Dest::Stub(Stub::ChunkEnd) => "stub chunk_end".to_owned(),
         Dest::Stub(Stub::Jump) => "stub jump".to_owned(),
+        Dest::Stub(Stub::Far) => "stub far".to_owned(),
         Dest::Stub(Stub::Ecall) => "stub ecall".to_owned(),
         dest => match code.resolve(dest) {
             Some((definition, offset)) => format!("{}+{offset:x}h", definition.name),

@@ -114,6 +114,7 @@ pub fn write(elf: &Elf, code: &mut Code, options: &Options) -> Result<Vec<u8>, E
             let (to, offset) = match jump.dest {
                 Dest::Stub(Stub::ChunkEnd) => (parts.stubs, code.stubs.chunk_end),
                 Dest::Stub(Stub::Jump) => (parts.stubs, code.stubs.jump),
+                Dest::Stub(Stub::Far) => (parts.stubs, code.stubs.far),
                 Dest::Stub(Stub::Ecall) => (parts.stubs, code.stubs.ecall),
                 Dest::Stub(Stub::Address) => (parts.stubs, code.stubs.address),
                 Dest::Stub(Stub::Mismatch) => (parts.stubs, code.stubs.mismatch),
@@ -301,7 +302,7 @@ fn program(
     for (at, to, addend) in [
         (offset_of!(P, enter), parts.stubs, code.stubs.enter),
         (offset_of!(P, leave), parts.stubs, code.stubs.leave),
-        (offset_of!(P, no_entry), parts.stubs, code.stubs.jump),
+        (offset_of!(P, no_entry), parts.stubs, code.stubs.far),
         (offset_of!(P, state), parts.state, 0),
         (offset_of!(P, segments), parts.segments, 0),
         (offset_of!(P, ranges), parts.ranges, 0),

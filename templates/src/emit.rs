@@ -96,6 +96,8 @@ pub enum Stub {
     ChunkEnd,
     /// Leave with `reason::JUMP`; guest pc in rax.
     Jump,
+    /// The same; guest pc in rdx, as a number of entries of the jump table from its base.
+    Far,
     /// Leave with `reason::ECALL`; guest pc in rax.
     Ecall,
     /// Leave with `reason::ADDRESS`.
@@ -226,7 +228,7 @@ pub struct Emitter<'a> {
     pub marks: Option<Vec<(u32, u64)>>,
     cold: Vec<Cold>,
     /// Where this definition jumps to each stub; bound at its end.
-    stubs: [Option<Label>; 5],
+    stubs: [Option<Label>; 6],
 
     // State within a block.
     region: u16,
@@ -307,7 +309,7 @@ impl<'a> Emitter<'a> {
             sites: Vec::new(),
             marks: marks.then(Vec::new),
             cold: Vec::new(),
-            stubs: [None; 5],
+            stubs: [None; 6],
             lazy: [None; 32],
             readers: [0; 32],
             read: 0,

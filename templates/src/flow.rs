@@ -1,6 +1,6 @@
 //! Templates of control transfers, environment calls, fences and counters.
 
-use crate::asm::{Alu, Cond, Gpr, Mem, Size};
+use crate::asm::{Alu, Cond, Gpr, Mem, Shift, Size};
 use crate::block::{Follow, Step, ends_block};
 use crate::emit::{Dest, Emitter, Lazy, Src, Stub, homes_read};
 use crate::place::{A, BUDGET, D, STATE, field};
@@ -128,17 +128,20 @@ impl Emitter<'_> {
             return;
         }
         self.settle_all();
+        let imm = i64::from(inst.imm);
         let base = self.home(inst.rs1);
-        match (base, inst.imm) {
-            (Src::Reg(r), imm) if imm != 0 => self.asm.lea(Size::Q, A, Mem::host(r, imm)),
-            (src, imm) => {
-                self.load(Size::Q, A, src);
-                if imm != 0 {
-                    self.asm.alu_imm(Alu::Add, Size::Q, A, imm);
-                }
+        // Unless it is overwritten on the way out, the target stays where it is.
+        let (from, imm) = match base {
+            Src::Reg(r) if inst.rd == 0 && self.region() == 0 => (r, imm),
+            Src::Reg(r) if inst.imm != 0 => {
+                self.asm.lea(Size::Q, A, Mem::host(r, inst.imm));
+                (A, 0)
             }
-        }
-        self.asm.alu_imm(Alu::And, Size::Q, A, -2);
+            src => {
+                self.load(Size::Q, A, src);
+                (A, imm)
+            }
+        };
         if let Some(rd) = inst.writes() {
             self.define(rd);
             self.load_constant_keeping_rax(rd, step.next());
@@ -146,26 +149,29 @@ impl Emitter<'_> {
         }
         self.bump_log();
         self.leave_region();
-        let base = self.config.table_base;
-        match i32::try_from(-(base as i64)) {
-            Ok(disp) => self.asm.lea(Size::Q, D, Mem::host(A, disp)),
+        // The number of the table's entry, which a way out there wants in rdx; an odd target's last
+        // bit is shifted out.
+        let distance = imm.wrapping_sub(self.config.table_base as i64);
+        match i32::try_from(distance) {
+            Ok(disp) => self.asm.lea(Size::Q, D, Mem::host(from, disp)),
             Err(_) => {
-                self.asm.mov_imm(D, -(base as i64));
-                self.asm.alu(Alu::Add, Size::Q, D, A);
+                self.asm.mov_imm(D, distance);
+                self.asm.alu(Alu::Add, Size::Q, D, from);
             }
         }
-        self.asm
-            .alu_imm(Alu::Cmp, Size::Q, D, self.config.table_bytes as i32);
-        self.jcc_stub(Cond::Ae, Stub::Jump);
+        self.asm.shift_imm(Shift::Shr, Size::Q, D, 1);
+        let entries = self.config.table_bytes / 2;
+        self.asm.alu_imm(Alu::Cmp, Size::Q, D, entries as i32);
+        self.jcc_stub(Cond::Ae, Stub::Far);
         let entry = Mem {
             base: Some(STATE),
-            index: Some((D, 2)),
+            index: Some((D, 4)),
             disp: offset::TABLE,
             narrow: false,
         };
-        self.asm.movsx(Size::D, D, entry);
-        self.asm.alu(Alu::Add, Size::Q, D, STATE);
-        self.asm.jmp_reg(D);
+        self.asm.movsx(Size::D, A, entry);
+        self.asm.alu(Alu::Add, Size::Q, A, STATE);
+        self.asm.jmp_reg(A);
     }
 
     /// Steps retired before this instruction: `step_end - (budget + steps charged from here on)`.

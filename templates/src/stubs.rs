@@ -2,7 +2,7 @@
 
 use crate::asm::{Asm, Gpr, Mem, Size};
 use crate::emit::{Config, Mode};
-use crate::place::{A, BUDGET, LOG, STATE, field, slot};
+use crate::place::{A, BUDGET, D, LOG, STATE, field, slot};
 use hartlog_format::contract::{STATE_BIAS, offset, reason};
 
 /// Code of the stubs and where each of them starts.
@@ -10,7 +10,10 @@ use hartlog_format::contract::{STATE_BIAS, offset, reason};
 pub struct Stubs {
     /// The code. It refers to nothing outside.
     pub code: Vec<u8>,
-    /// Leaves with `reason::JUMP`; at offset 0. Guest pc in rax.
+    /// Leaves with `reason::JUMP`; at offset 0. Guest pc in rdx, as a number of entries of the jump
+    /// table from its base. Entries at which no block starts lead here.
+    pub far: u32,
+    /// The same; guest pc in rax.
     pub jump: u32,
     /// Leaves with `reason::CHUNK_END`; guest pc in rax.
     pub chunk_end: u32,
@@ -44,6 +47,15 @@ pub fn stubs(config: &Config) -> Stubs {
         asm.jmp(leave_label);
         at
     };
+    let far = asm.pos();
+    asm.mov_imm(A, config.table_base as i64);
+    let pc = Mem {
+        base: Some(A),
+        index: Some((D, 2)),
+        disp: 0,
+        narrow: false,
+    };
+    asm.lea(Size::Q, A, pc);
     let jump = with_reason(&mut asm, reason::JUMP);
     let chunk_end = with_reason(&mut asm, reason::CHUNK_END);
     let ecall = with_reason(&mut asm, reason::ECALL);
@@ -89,6 +101,7 @@ pub fn stubs(config: &Config) -> Stubs {
     asm.jmp_reg(A);
     Stubs {
         code: asm.finish(),
+        far,
         jump,
         chunk_end,
         ecall,

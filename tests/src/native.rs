@@ -373,6 +373,7 @@ impl Machine {
         let offset = |dest: Dest| match dest {
             Dest::Stub(Stub::ChunkEnd) => stubs_at + code.stubs.chunk_end as usize,
             Dest::Stub(Stub::Jump) => stubs_at + code.stubs.jump as usize,
+            Dest::Stub(Stub::Far) => stubs_at + code.stubs.far as usize,
             Dest::Stub(Stub::Ecall) => stubs_at + code.stubs.ecall as usize,
             Dest::Stub(Stub::Address) => stubs_at + code.stubs.address as usize,
             Dest::Stub(Stub::Mismatch) => stubs_at + code.stubs.mismatch as usize,
@@ -397,7 +398,7 @@ impl Machine {
         }
         let relative = |target: usize| (target as i32 - STATE_BIAS).to_le_bytes();
         let table = code.table.range.clone();
-        let no_entry = stubs_at + code.stubs.jump as usize;
+        let no_entry = stubs_at + code.stubs.far as usize;
         for i in 0..code.table.len() {
             let at = (TABLE_OFFSET + i * TABLE_ENTRY) as usize;
             bytes[at..at + 4].copy_from_slice(&relative(no_entry));

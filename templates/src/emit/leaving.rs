@@ -80,6 +80,7 @@ impl Emitter<'_> {
         let stubs = [
             Stub::ChunkEnd,
             Stub::Jump,
+            Stub::Far,
             Stub::Ecall,
             Stub::Address,
             Stub::Mismatch,

@@ -4,7 +4,7 @@
 use crate::riscv::{Guest, GuestAccess, GuestEnd, GuestPath};
 use crate::smt::{Answer, Solver, TIMEOUT};
 use crate::term::{Pool, Term, mask};
-use crate::x86::{Access, End, Form, Machine, Path, RDI, REGISTERS, RSP, Refusal, State};
+use crate::x86::{Access, End, Form, Machine, Path, RDI, RDX, REGISTERS, RSP, Refusal, State};
 use hartlog_format::contract::{Site, WINDOW, offset, slot};
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -492,6 +492,13 @@ impl Prover {
             (Some(Dest::Stub(Stub::Jump)), GuestEnd::Indirect(to)) => {
                 out.push(equation("pc", 0, state.gpr[0], to));
             }
+            (Some(Dest::Stub(Stub::Far)), GuestEnd::Next(at)) => {
+                let to = self.pool.val(at, 64);
+                out.push(self.far(unit, state, to));
+            }
+            (Some(Dest::Stub(Stub::Far)), GuestEnd::Indirect(to)) => {
+                out.push(self.far(unit, state, to));
+            }
             (Some(Dest::Stub(Stub::Jump)), GuestEnd::Trap(at))
                 if unit.config.mode == Mode::Replay =>
             {
@@ -576,6 +583,15 @@ impl Prover {
         unit.config.regions[region as usize].clone()
     }
 
+    /// A way out to the guest pc `to`, which rdx tells in entries of the jump table.
+    fn far(&mut self, unit: &Unit, state: &State, to: Term) -> Equation {
+        let p = &mut self.pool;
+        let distance = p.shift_by(crate::term::Kind::Shl, state.gpr[RDX], 1);
+        let base = p.val(unit.config.table_base, 64);
+        let at = p.add(distance, base);
+        equation("pc", 0, at, to)
+    }
+
     /// A jump through the table to the guest pc `to`: the host address `at` is that of its entry.
     fn table(&mut self, unit: &Unit, state: &State, at: Term, to: Term) -> Vec<Equation> {
         let p = &mut self.pool;
@@ -603,6 +619,8 @@ impl Prover {
             equation("inside of the table", 0, inside, yes),
             equation("address of the entry", 0, read.addr, entry),
             equation("host address", 0, at, host),
+            // What the entries without a block rely on.
+            equation("number of the entry", 0, state.gpr[RDX], half),
         ]
     }
 

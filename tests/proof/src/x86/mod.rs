@@ -132,7 +132,9 @@ pub const REGISTERS: [&str; 16] = [
     "r14", "r15",
 ];
 
-/// Number of rsp, rbp and rdi.
+/// The second scratch register.
+pub const RDX: usize = 2;
+/// The budget.
 pub const RSP: usize = 4;
 /// The state pointer.
 pub const RBP: usize = 5;

@@ -1,11 +1,10 @@
 //! What each host instruction does (Intel SDM, volume 2).
 
-use super::{Machine, Refusal, State};
+use super::{Machine, RDX, Refusal, State};
 use crate::term::{Kind, Pool, Term};
 use iced_x86::{ConditionCode, Instruction, Mnemonic, OpKind};
 
 const RAX: usize = 0;
-const RDX: usize = 2;
 
 /// Leading zeros, by halving: where the upper half is zero, go on with the lower one.
 fn leading_zeros(p: &mut Pool, x: Term) -> Term {
