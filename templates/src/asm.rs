@@ -556,9 +556,13 @@ impl Asm {
         );
     }
 
-    /// `imul dst, src, imm`
+    /// `imul dst, src, imm` (shortest form)
     pub fn imul_imm(&mut self, size: Size, dst: Gpr, src: impl Into<Rm>, imm: i32) {
-        let code = sized!(size, Imul_r32_rm32_imm32, Imul_r64_rm64_imm32);
+        let code = if i8::try_from(imm).is_ok() {
+            sized!(size, Imul_r32_rm32_imm8, Imul_r64_rm64_imm8)
+        } else {
+            sized!(size, Imul_r32_rm32_imm32, Imul_r64_rm64_imm32)
+        };
         match src.into() {
             Rm::R(r) => self.emit(code, [dst.of(size).into(), r.of(size).into(), imm.into()]),
             Rm::M(m) => self.emit(code, [dst.of(size).into(), m.into(), imm.into()]),

@@ -19,7 +19,8 @@ mod deferred;
 mod leaving;
 mod operands;
 
-use leaving::{Cold, ColdKind};
+use leaving::Cold;
+pub(crate) use leaving::ColdKind;
 
 use crate::asm::{Alu, Asm, Cond, Gpr, Label, Mem, Size};
 use crate::block::{Follow, Step, Uses, Value, is_pure, values};
@@ -32,6 +33,7 @@ use crate::window::Window;
 use hartlog_format::contract::Site;
 use hartlog_format::witness::Columns;
 use hartlog_isa::{Effect, Inst, Op};
+use std::collections::VecDeque;
 
 /// How many steps behind a sum its carry is looked for.
 const LOOK_AHEAD: usize = 3;
@@ -226,7 +228,7 @@ pub struct Emitter<'a> {
     pub sites: Vec<Site>,
     /// (host offset, guest pc) where the code of a guest instruction starts, if asked for.
     pub marks: Option<Vec<(u32, u64)>>,
-    cold: Vec<Cold>,
+    cold: VecDeque<Cold>,
     /// Where this definition jumps to each stub; bound at its end.
     stubs: [Option<Label>; 6],
 
@@ -308,7 +310,7 @@ impl<'a> Emitter<'a> {
             jumps: Vec::new(),
             sites: Vec::new(),
             marks: marks.then(Vec::new),
-            cold: Vec::new(),
+            cold: VecDeque::new(),
             stubs: [None; 6],
             lazy: [None; 32],
             readers: [0; 32],

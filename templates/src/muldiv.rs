@@ -1,7 +1,7 @@
 //! Templates of the M extension (unprivileged specification, chapter 12).
 
 use crate::asm::{Alu, Cond, Gpr, Rm, Shift, Size, Unary};
-use crate::emit::{Emitter, Src};
+use crate::emit::{ColdKind, Emitter, Src};
 use crate::place::{A, D};
 use hartlog_isa::{Inst, Op};
 
@@ -9,9 +9,17 @@ impl Emitter<'_> {
     /// Emits a multiplication or division from homes to the home of rd.
     pub(crate) fn muldiv(&mut self, inst: &Inst) {
         let Inst {
-            op, rd, rs1, rs2, ..
+            op,
+            rd,
+            rs1,
+            rs2,
+            imm,
+            ..
         } = *inst;
         match op {
+            // By a constant, see `crate::rewrite`.
+            Op::Mul if rs2 == 0 && imm != 0 => self.multiply_imm(Size::Q, rd, rs1, imm),
+            Op::Mulw if rs2 == 0 && imm != 0 => self.multiply_imm(Size::D, rd, rs1, imm),
             Op::Mul => self.multiply(Size::Q, rd, rs1, rs2),
             Op::Mulw => self.multiply(Size::D, rd, rs1, rs2),
             Op::Mulhu => self.multiply_high_unsigned(rd, rs1, rs2),
@@ -55,6 +63,22 @@ impl Emitter<'_> {
         self.load(size, dst, a);
         let other = self.rm(b);
         self.asm.imul(size, dst, other);
+        if size == Size::Q {
+            self.done(rd, dst)
+        } else {
+            self.done_word(rd, dst)
+        }
+    }
+
+    fn multiply_imm(&mut self, size: Size, rd: u8, rs1: u8, imm: i32) {
+        let src = if size == Size::Q {
+            self.full(rs1)
+        } else {
+            self.home(rs1)
+        };
+        let dst = self.dst(rd);
+        let src = self.rm(src);
+        self.asm.imul_imm(size, dst, src, imm);
         if size == Size::Q {
             self.done(rd, dst)
         } else {
@@ -111,31 +135,34 @@ impl Emitter<'_> {
             Rm::R(r) => self.asm.test(size, r, r),
             m => self.asm.alu_imm(Alu::Cmp, size, m, 0),
         }
-        let zero = self.asm.jcc_short(Cond::E);
-        let overflow = signed.then(|| {
-            self.asm.alu_imm(Alu::Cmp, size, divisor, -1);
-            self.asm.jcc_short(Cond::E)
-        });
+        let (zero, overflow) = (self.asm.label(), self.asm.label());
+        self.asm.jcc(Cond::E, zero);
         if signed {
+            self.asm.alu_imm(Alu::Cmp, size, divisor, -1);
+            self.asm.jcc(Cond::E, overflow);
             self.asm.sign_to_rdx(size);
             self.asm.unary(Unary::Idiv, size, divisor);
         } else {
             self.asm.alu(Alu::Xor, Size::D, D, D);
             self.asm.unary(Unary::Div, size, divisor);
         }
-        let done = self.asm.jmp_short();
-        let negated = overflow.map(|overflow| {
-            self.asm.close_short(overflow);
-            self.asm.unary(Unary::Neg, size, A);
-            self.asm.alu(Alu::Xor, Size::D, D, D);
-            self.asm.jmp_short()
-        });
-        self.asm.close_short(zero);
+        let done = self.asm.label();
+        self.asm.bind(done);
+        self.cold(zero, ColdKind::DivideByZero { size, done });
+        if signed {
+            self.cold(overflow, ColdKind::DivideByMinusOne { size, done });
+        }
+    }
+
+    /// The cold path of a division by zero; the dividend is in rax.
+    pub(crate) fn divide_by_zero(&mut self, size: Size) {
         self.asm.mov(size, D, A);
         self.asm.mov_imm(A, -1);
-        self.asm.close_short(done);
-        if let Some(negated) = negated {
-            self.asm.close_short(negated);
-        }
+    }
+
+    /// The cold path of a division by -1, which may overflow; the dividend is in rax.
+    pub(crate) fn divide_by_minus_one(&mut self, size: Size) {
+        self.asm.unary(Unary::Neg, size, A);
+        self.asm.alu(Alu::Xor, Size::D, D, D);
     }
 }

@@ -96,6 +96,21 @@ impl Form {
         Form { op, a, b, imm: 0 }
     }
 
+    /// `mul` or `mulw` by the immediate: x0 is the second operand.
+    fn multiple(word: bool, a: Operand, factor: i32) -> Form {
+        let op = if word { Op::Mulw } else { Op::Mul };
+        Form {
+            op,
+            a,
+            b: X0,
+            imm: factor,
+        }
+    }
+
+    fn is_multiple(&self) -> bool {
+        matches!(self.op, Op::Mul | Op::Mulw) && self.b == X0 && self.imm != 0
+    }
+
     fn finish(self, original: &Inst) -> Inst {
         let (rs1, rs2) = (self.a.register(), self.b.register());
         Inst {
@@ -197,7 +212,7 @@ impl Emitter<'_> {
 
     /// A two-register form with a constant operand becomes the immediate form.
     fn fold_constant(&self, f: &Form) -> Option<Form> {
-        if f.b == Operand::Absent {
+        if f.b == Operand::Absent || f.is_multiple() {
             return None;
         }
         let (ca, cb) = (self.known(f.a), self.known(f.b));
@@ -236,9 +251,43 @@ impl Emitter<'_> {
             Op::Binv => unary(Op::Binvi, (c & 63) as i32),
             Op::Bext => unary(Op::Bexti, (c & 63) as i32),
             Op::Mul if c > 0 && c & (c - 1) == 0 => unary(Op::Slli, c.trailing_zeros() as i32),
+            Op::Mul if c != 0 => Some(Form::multiple(false, f.a, imm?)),
+            Op::Mulw if c as i32 != 0 => Some(Form::multiple(true, f.a, c as i32)),
             Op::AddUw if c == 0 => None,
             _ => None,
         }
+    }
+
+    /// Multiples of one value, or that value and a multiple of it, added or subtracted: another
+    /// multiple, as compilers write products with a constant.
+    fn sum_of_multiples(&self, f: &Form) -> Option<Form> {
+        let (minus, word) = match f.op {
+            Op::Add => (false, false),
+            Op::Sub => (true, false),
+            Op::Addw => (false, true),
+            Op::Subw => (true, true),
+            _ => return None,
+        };
+        let factor_of = |operand: Operand| match (self.deferred(operand), operand) {
+            (Some(x), _) => factor(&x, word),
+            (None, Operand::Guest(r)) if self.lazy(r).is_none() => Some((r, 1)),
+            (None, Operand::Home(r)) => Some((r, 1)),
+            _ => None,
+        };
+        let ((r, a), (other, b)) = (factor_of(f.a)?, factor_of(f.b)?);
+        // Addresses are computed for nothing.
+        let scaled = !minus && !word && a.min(b) == 1 && matches!(a.max(b), 2 | 4 | 8);
+        if r != other || r == 0 || scaled {
+            return None;
+        }
+        let sum = if minus {
+            a.wrapping_sub(b)
+        } else {
+            a.wrapping_add(b)
+        };
+        let sum = if word { i64::from(sum as i32) } else { sum };
+        let sum = i32::try_from(sum).ok().filter(|sum| *sum != 0)?;
+        Some(Form::multiple(word, Operand::Home(r), sum))
     }
 
     /// One step of folding deferred instructions.
@@ -251,6 +300,9 @@ impl Emitter<'_> {
             && let Some(rotate) = rotation(f.op, &x, &y)
         {
             return Some(rotate);
+        }
+        if let Some(multiple) = self.sum_of_multiples(f) {
+            return Some(multiple);
         }
         if let Some(x) = la
             && let Some(form) = fold_first(f, &x)
@@ -268,6 +320,17 @@ impl Emitter<'_> {
             return fold_second(&Form::binary(f.op, f.b, f.a), &la?);
         }
         None
+    }
+}
+
+/// The register and the factor of a deferred multiple.
+fn factor(x: &Inst, word: bool) -> Option<(u8, i64)> {
+    match x.op {
+        Op::Slli => Some((x.rs1, 1 << x.imm)),
+        Op::Slliw if word => Some((x.rs1, 1 << x.imm)),
+        Op::Mul if x.rs2 == 0 => Some((x.rs1, i64::from(x.imm))),
+        Op::Mulw if x.rs2 == 0 && word => Some((x.rs1, i64::from(x.imm))),
+        _ => None,
     }
 }
 
@@ -326,8 +389,15 @@ fn fold_first(f: &Form, x: &Inst) -> Option<Form> {
         (Op::Addiw, Op::Sub) if j == 0 => {
             Some(Form::binary(Op::Subw, source, Operand::Home(x.rs2)))
         }
-        (Op::Addiw, Op::Mul) if j == 0 => {
-            Some(Form::binary(Op::Mulw, source, Operand::Home(x.rs2)))
+        (Op::Addiw, Op::Mul) if j == 0 => Some(Form {
+            op: Op::Mulw,
+            a: source,
+            b: Operand::Home(x.rs2),
+            imm: i,
+        }),
+        (Op::Slli, Op::Mul) if x.rs2 == 0 && i != 0 => {
+            let factor = i64::from(i).checked_mul(1i64.checked_shl(j as u32)?)?;
+            Some(Form::multiple(false, source, i32::try_from(factor).ok()?))
         }
         (Op::Addiw, Op::Slli) if j == 0 && i < 32 => unary(Op::Slliw, i),
         // Scaled zero-extended indices.

@@ -15,7 +15,7 @@ pub(super) struct Cold {
     pub kind: ColdKind,
 }
 
-pub(super) enum ColdKind {
+pub(crate) enum ColdKind {
     /// Replay: a trap, with its pc in rax and everything in place but for the region.
     Trap,
     /// Replay that follows memory: the value so far behind the log pointer is not what memory has.
@@ -24,12 +24,22 @@ pub(super) enum ColdKind {
     Budget {
         block: usize,
     },
+    /// Quotient and remainder by zero, and on behind the division.
+    DivideByZero {
+        size: Size,
+        done: Label,
+    },
+    /// The same by -1.
+    DivideByMinusOne {
+        size: Size,
+        done: Label,
+    },
     Exit(Exit),
 }
 
 /// A side exit to `target`, and the state in which it is taken; by default everything is in place.
 #[derive(Default)]
-pub(super) struct Exit {
+pub(crate) struct Exit {
     target: u64,
     refund: u32,
     log: u32,
@@ -48,7 +58,8 @@ pub(super) struct Exit {
 impl Emitter<'_> {
     /// Emits everything off the hot path: ways out, entries of regions, jumps to stubs.
     pub(super) fn cold_paths(&mut self) {
-        for cold in std::mem::take(&mut self.cold) {
+        // A division on a cold path adds one of its own.
+        while let Some(cold) = self.cold.pop_front() {
             self.asm.bind(cold.label);
             self.enter_region(cold.region);
             match cold.kind {
@@ -70,6 +81,14 @@ impl Emitter<'_> {
                     self.leave_region();
                     self.asm.mov_imm(A, pc as i64);
                     self.jump(Dest::Stub(Stub::ChunkEnd));
+                }
+                ColdKind::DivideByZero { size, done } => {
+                    self.divide_by_zero(size);
+                    self.asm.jmp(done);
+                }
+                ColdKind::DivideByMinusOne { size, done } => {
+                    self.divide_by_minus_one(size);
+                    self.asm.jmp(done);
                 }
                 ColdKind::Exit(exit) => self.exit(exit),
             }
@@ -161,8 +180,8 @@ impl Emitter<'_> {
         }
     }
 
-    pub(super) fn cold(&mut self, label: Label, kind: ColdKind) {
-        self.cold.push(Cold {
+    pub(crate) fn cold(&mut self, label: Label, kind: ColdKind) {
+        self.cold.push_back(Cold {
             label,
             region: self.region,
             kind,
