@@ -295,7 +295,30 @@ impl Pool {
                 }
             }
         }
+        let ((x, c), (y, d)) = (self.multiple(a), self.multiple(b));
+        if x == y && self.constant(x).is_none() {
+            let factor = self.val(c.wrapping_add(d), width);
+            return self.mul(x, factor);
+        }
         self.commuted(Kind::Add, a, b)
+    }
+
+    /// A term as a value that is no multiple, and a factor.
+    fn multiple(&self, a: Term) -> (Term, u64) {
+        let n = self.node(a);
+        let by = n.args.get(1).and_then(|t| self.constant(*t));
+        match (n.kind, by) {
+            (Kind::Mul, Some(c)) => (n.args[0], c),
+            (Kind::Shl, Some(by)) if by < u64::from(n.width) => {
+                let (x, c) = self.multiple(n.args[0]);
+                (x, c << by)
+            }
+            (Kind::Neg, _) => {
+                let (x, c) = self.multiple(n.args[0]);
+                (x, c.wrapping_neg())
+            }
+            _ => (a, 1),
+        }
     }
 
     /// a - b
@@ -387,6 +410,21 @@ impl Pool {
             match self.constant(x) {
                 Some(0) => return x,
                 Some(1) => return y,
+                Some(c) if self.constant(y).is_none() => {
+                    let width = self.width(y);
+                    let (base, d) = self.multiple(y);
+                    if base != y {
+                        let factor = self.val(c.wrapping_mul(d), width);
+                        return self.mul(base, factor);
+                    }
+                    if c.is_power_of_two() {
+                        return self.shift_by(Kind::Shl, y, u64::from(c.trailing_zeros()));
+                    }
+                    let all = self.val(u64::MAX, width);
+                    if x == all {
+                        return self.neg(y);
+                    }
+                }
                 _ => {}
             }
         }
@@ -421,6 +459,16 @@ impl Pool {
             return a;
         }
         let width = self.width(a);
+        if kind == Kind::Shl
+            && let Some(by) = self.constant(amount)
+            && by < u64::from(width)
+        {
+            let (x, c) = self.multiple(a);
+            if x != a {
+                let factor = self.val(c << by, width);
+                return self.mul(x, factor);
+            }
+        }
         self.build(kind, width, &[a, amount])
     }
 
@@ -557,6 +605,14 @@ impl Pool {
                 } else {
                     self.mul(x, y)
                 };
+            }
+            Kind::Shl if low == 0 && self.constant(n.args[1]).is_some() => {
+                let by = self.constant(n.args[1]).unwrap_or(0);
+                if by >= u64::from(width) {
+                    return self.val(0, width);
+                }
+                let x = self.extract(n.args[0], 0, width);
+                return self.shift_by(Kind::Shl, x, by);
             }
             Kind::Neg if low == 0 => {
                 let x = self.extract(n.args[0], 0, width);

@@ -84,6 +84,16 @@ fn carries_of_sums() {
 }
 
 #[test]
+fn products_with_constants() {
+    let Some(mut prover) = prover() else { return };
+    let mut report = Report::default();
+    idioms::multiples(scope(), &mut |case, _| {
+        report.prove(&mut prover, "products with constants", case, None);
+    });
+    done(&report);
+}
+
+#[test]
 #[ignore = "takes minutes: scripts/prove"]
 fn prepared_operands() {
     let Some(mut prover) = prover() else { return };

@@ -155,6 +155,56 @@ const M: [Op; 13] = [
     Op::Remuw,
 ];
 
+/// Products with constants, as compilers write them: by `mul`, or by shifts, sums and differences of
+/// one value and its multiples. Up to three steps, the value itself or a multiple as either operand.
+pub fn multiples(scope: Scope, visit: Visit) {
+    let config = placed(Mode::Trace, false, 0);
+    let full = scope == Scope::Full;
+    let shifts: &[i32] = if full {
+        &[1, 2, 3, 4, 5, 8, 15, 27, 30, 31]
+    } else {
+        &[1, 4, 27]
+    };
+    let sums = [Op::Add, Op::Sub, Op::Addw, Op::Subw];
+    for (t, a, d) in [(1, 2, 3), (16, 17, 18), (1, 17, 1), (16, 2, 2)] {
+        let mut chain = |steps: &[Inst]| {
+            let mut insts = steps.to_vec();
+            // Whatever is between is overwritten.
+            insts.extend([5, 20, t].map(|r| Inst::new(Op::Lui, r, 0, 0, 0x5000)));
+            visit(&Case::new(&config, case::straight(&insts)), None);
+        };
+        for c in [3, -1, 7, 0x7ff, -0x800] {
+            for op in [Op::Mul, Op::Mulw, Op::Mulhu, Op::Divu, Op::Remw] {
+                for (x, y) in [(a, 5), (5, a)] {
+                    chain(&[Inst::new(Op::Addi, 5, 0, 0, c), Inst::new(op, d, x, y, 0)]);
+                }
+            }
+        }
+        for first in [Op::Slli, Op::Slliw] {
+            for i in shifts {
+                for sum in sums {
+                    for swap in [false, true] {
+                        let of = |rd, x, y| {
+                            let (x, y) = if swap { (y, x) } else { (x, y) };
+                            Inst::new(sum, rd, x, y, 0)
+                        };
+                        let start = Inst::new(first, 5, a, 0, *i);
+                        chain(&[start, of(d, 5, a)]);
+                        chain(&[start, Inst::new(Op::Slli, 20, a, 0, 7), of(d, 5, 20)]);
+                        for j in shifts {
+                            for last in sums {
+                                let again = Inst::new(Op::Slli, 5, 5, 0, *j);
+                                let end = Inst::new(last, d, 5, a, 0);
+                                chain(&[start, of(5, 5, a), again, end]);
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
 /// Two products or quotients of the same operands: in every placement of the two destinations and
 /// operands, with nothing or something between them.
 pub fn halves(scope: Scope, visit: Visit) {

@@ -96,7 +96,7 @@ impl Maker {
         let (a, b, d) = (self.src(), self.src(), self.dst());
         let (t, u) = (self.reg(), self.reg());
         let mut op = |op, rd, rs1, rs2, imm| out.push(Inst::new(op, rd, rs1, rs2, imm));
-        match self.rng.below(34) {
+        match self.rng.below(35) {
             0 => {
                 // Zero- and sign-extension, and other fields cut out by two shifts.
                 let n = self.amount(64);
@@ -345,10 +345,49 @@ impl Maker {
             26 | 27 => self.facts(out),
             28 => self.hazard(out),
             31 | 32 => self.multiword(out),
+            33 => self.multiple(out),
             _ => {
                 let inst = self.any_pure();
                 out.push(inst);
             }
+        }
+    }
+
+    /// A value and its multiples, as a product with a constant is written; sometimes another value.
+    fn multiple(&mut self, out: &mut Vec<Inst>) {
+        let (t, u, a) = (self.reg(), self.reg(), self.src());
+        out.push(match self.rng.below(4) {
+            0 => Inst::new(Op::Addi, t, 0, 0, self.rng.imm12()),
+            1 => Inst::new(Op::Slliw, t, a, 0, self.amount(32)),
+            _ => Inst::new(Op::Slli, t, a, 0, self.amount(64)),
+        });
+        for _ in 0..1 + self.rng.below(4) {
+            let other = match self.rng.below(6) {
+                0 => u,
+                1 => self.src(),
+                _ => a,
+            };
+            let (x, y) = if self.rng.one_in(2) {
+                (t, other)
+            } else {
+                (other, t)
+            };
+            let d = if self.rng.one_in(5) { u } else { t };
+            out.push(match self.rng.below(8) {
+                0 => Inst::new(Op::Mul, d, x, y, 0),
+                1 => Inst::new(Op::Slli, d, t, 0, self.amount(64)),
+                2 => Inst::new(Op::Slli, d, t, 0, self.rng.below(8) as i32),
+                3 | 4 => Inst::new(Op::Sub, d, x, y, 0),
+                5 => Inst::new(self.rng.pick(&[Op::Addw, Op::Subw, Op::Mulw]), d, x, y, 0),
+                _ => Inst::new(Op::Add, d, x, y, 0),
+            });
+        }
+        let d = self.dst();
+        if self.rng.one_in(2) {
+            out.push(Inst::new(Op::Addiw, d, t, 0, 0));
+        }
+        if self.rng.one_in(2) {
+            out.push(Inst::new(Op::Lui, t, 0, 0, 0x5000));
         }
     }
 
