@@ -481,7 +481,7 @@ impl Asm {
         let bits = if size == Size::Q { 64 } else { 32 };
         if let Rm::R(r) = dst
             && op != Shift::Ror
-            && amount % bits != 0
+            && !amount.is_multiple_of(bits)
         {
             self.result_in(r, size);
         }
