@@ -98,16 +98,22 @@ pub fn decode_text(elf: &Elf) -> Result<(Text, u64), Error> {
         let bytes = elf.code_at(start).unwrap_or_default();
         let mut symbols = elf.symbols[elf.symbols.partition_point(|s| s.addr <= start)..]
             .iter()
-            .peekable();
+            .map(|s| s.addr);
+        let mut limit = start;
         let mut index = vec![NONE; ((range.end - range.start) / 2) as usize];
         // Room for compressed instructions only; what is not needed is never touched.
         text.instructions.reserve(index.len());
         let mut pc = start;
         while pc + 2 <= range.end {
-            while symbols.next_if(|s| s.addr <= pc).is_some() {}
+            while limit <= pc {
+                limit = symbols.next().unwrap_or(u64::MAX);
+            }
             let offset = (pc - start) as usize;
-            let limit = symbols.peek().map_or(u64::MAX, |s| s.addr);
-            let inst = instruction(elf, pc, &bytes[offset..], &mut known)?;
+            let bytes = &bytes[offset..];
+            let inst = match known.get(bytes) {
+                Some(inst) => Some(inst),
+                None => instruction(elf, pc, bytes, &mut known)?,
+            };
             // An instruction that would run over a symbol is data in front of it.
             let inst = inst.filter(|i| pc + u64::from(i.len) <= limit || limit & 1 != 0);
             illegal += u64::from(inst.is_none());
@@ -126,54 +132,67 @@ pub fn decode_text(elf: &Elf) -> Result<(Text, u64), Error> {
 
 /// Instructions decoded before, by their bits: programs repeat themselves, and a format that cannot
 /// be foreseen costs more than a comparison that mostly holds.
-struct Known(Box<[Option<(u32, Inst)>]>);
+struct Known(Box<[Option<Inst>; Known::ENTRIES]>);
 
 impl Known {
-    const BITS: u32 = 12;
+    const BITS: u32 = 13;
+    const ENTRIES: usize = 1 << Known::BITS;
 
     fn new() -> Known {
-        Known(vec![None; 1 << Known::BITS].into())
+        Known(Box::new([None; Known::ENTRIES]))
     }
 
+    fn slot(raw: u32) -> usize {
+        (raw.wrapping_mul(0x9e37_79b1) >> (32 - Known::BITS)) as usize
+    }
+
+    /// The instruction at the start of these bytes, if it is known.
     #[inline]
-    fn decode(&mut self, raw: u32) -> Result<Inst, DecodeError> {
-        let slot = &mut self.0[(raw.wrapping_mul(0x9e37_79b1) >> (32 - Known::BITS)) as usize];
-        match slot {
-            Some((known, inst)) if *known == raw => Ok(*inst),
-            _ => {
-                let inst = hartlog_isa::decode(raw)?;
-                *slot = Some((raw, inst));
-                Ok(inst)
-            }
-        }
+    fn get(&self, bytes: &[u8]) -> Option<Inst> {
+        let word = u32::from_le_bytes(*bytes.first_chunk()?);
+        let raw = if is_compressed(word) { word & 0xffff } else { word };
+        self.0[Known::slot(raw)].filter(|inst| inst.raw == raw)
+    }
+
+    fn insert(&mut self, inst: Inst) {
+        self.0[Known::slot(inst.raw)] = Some(inst);
     }
 }
 
+/// Whether a halfword, or the lower half of a word, is a compressed instruction.
+fn is_compressed(low: u32) -> bool {
+    low & 3 != 3
+}
+
+/// Decodes the instruction at the start of these bytes, at least two.
 fn instruction(
     elf: &Elf,
     pc: u64,
     bytes: &[u8],
-    decoded: &mut Known,
+    known: &mut Known,
 ) -> Result<Option<Inst>, Error> {
     let low = u16::from_le_bytes([bytes[0], bytes[1]]);
-    let raw = match bytes.get(2..4) {
-        Some(high) => u32::from(low) | u32::from(u16::from_le_bytes([high[0], high[1]])) << 16,
-        None if low & 3 == 3 => return Ok(None),
-        None => u32::from(low),
+    let compressed = is_compressed(u32::from(low));
+    let raw = match bytes.first_chunk() {
+        _ if compressed => u32::from(low),
+        Some(word) => u32::from_le_bytes(*word),
+        None => return Ok(None),
     };
-    let compressed = low & 3 != 3;
-    match decoded.decode(if compressed { u32::from(low) } else { raw }) {
+    match hartlog_isa::decode(raw) {
         Ok(_) if compressed && !elf.compressed() => Err(Error::Compressed {
             location: elf.locate(pc).to_string(),
             raw: low,
             offset: file_offset(elf, pc),
         }),
-        Ok(inst) => Ok(Some(inst)),
+        Ok(inst) => {
+            known.insert(inst);
+            Ok(Some(inst))
+        }
         // Data in the text decodes as floating point now and then: only inside a function of a
         // program with a symbol table is it an instruction for certain.
         Err(DecodeError::FloatingPoint) if inside_function(elf, pc) => Err(Error::FloatingPoint {
             location: elf.locate(pc).to_string(),
-            raw: if compressed { u32::from(low) } else { raw },
+            raw,
             offset: file_offset(elf, pc),
         }),
         Err(_) => Ok(None),

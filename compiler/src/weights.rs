@@ -83,7 +83,16 @@ fn call_counts(text: &Text, depths: &[u32], starts: &[u64]) -> Vec<u64> {
 }
 
 fn weight(depth: u32) -> u64 {
-    LOOP_FACTOR.pow(depth.min(MAX_DEPTH))
+    const WEIGHTS: [u64; MAX_DEPTH as usize + 1] = {
+        let mut weights = [1; MAX_DEPTH as usize + 1];
+        let mut depth = 1;
+        while depth < weights.len() {
+            weights[depth] = weights[depth - 1] * LOOP_FACTOR;
+            depth += 1;
+        }
+        weights
+    };
+    WEIGHTS[depth.min(MAX_DEPTH) as usize]
 }
 
 /// Adds the registers of an instruction at this loop depth.
