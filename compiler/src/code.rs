@@ -2,7 +2,7 @@
 
 use crate::Error;
 use hartlog_elf::Elf;
-use hartlog_isa::{DecodeError, Inst};
+use hartlog_isa::{DecodeError, Inst, decode_at};
 use std::ops::Range;
 
 /// An instruction at its address.
@@ -78,8 +78,8 @@ impl Text {
 /// [`Error::Compressed`], [`Error::FloatingPoint`].
 pub fn decode_text(elf: &Elf) -> Result<(Text, u64), Error> {
     let mut text = Text::default();
-    let mut known = Known::new();
     let mut illegal = 0;
+    let no_compressed = !elf.compressed();
     let sections: Vec<Range<u64>> = if elf.text.is_empty() {
         elf.code().map(|c| c.vaddr..c.end()).collect()
     } else {
@@ -110,92 +110,55 @@ pub fn decode_text(elf: &Elf) -> Result<(Text, u64), Error> {
             }
             let offset = (pc - start) as usize;
             let bytes = &bytes[offset..];
-            let inst = match known.get(bytes) {
-                Some(inst) => Some(inst),
-                None => instruction(elf, pc, bytes, &mut known)?,
-            };
+            let decoded = decode_at(bytes);
+            if decoded.is_err() || no_compressed && bytes[0] & 3 != 3 {
+                refuse(elf, pc, bytes, decoded)?;
+            }
             // An instruction that would run over a symbol is data in front of it.
-            let inst = inst.filter(|i| pc + u64::from(i.len) <= limit || limit & 1 != 0);
+            let room = if limit & 1 == 0 { limit - pc } else { u64::MAX };
+            let inst = decoded.ok().filter(|i| u64::from(i.len) <= room);
+            let len = inst.map_or(2, |i| u64::from(i.len));
             illegal += u64::from(inst.is_none());
             index[offset / 2] = text.instructions.len() as u32;
-            let instruction = Instruction {
+            text.instructions.push(Instruction {
                 pc: pc as u32,
                 inst,
-            };
-            pc = instruction.next();
-            text.instructions.push(instruction);
+            });
+            pc += len;
         }
         text.ranges.push(Indexed { range, index });
     }
     Ok((text, illegal))
 }
 
-/// Instructions decoded before, by their bits: programs repeat themselves, and a format that cannot
-/// be foreseen costs more than a comparison that mostly holds.
-struct Known(Box<[Option<Inst>; Known::ENTRIES]>);
-
-impl Known {
-    const BITS: u32 = 13;
-    const ENTRIES: usize = 1 << Known::BITS;
-
-    fn new() -> Known {
-        Known(Box::new([None; Known::ENTRIES]))
-    }
-
-    fn slot(raw: u32) -> usize {
-        (raw.wrapping_mul(0x9e37_79b1) >> (32 - Known::BITS)) as usize
-    }
-
-    /// The instruction at the start of these bytes, if it is known.
-    #[inline]
-    fn get(&self, bytes: &[u8]) -> Option<Inst> {
-        let word = u32::from_le_bytes(*bytes.first_chunk()?);
-        let raw = if is_compressed(word) { word & 0xffff } else { word };
-        self.0[Known::slot(raw)].filter(|inst| inst.raw == raw)
-    }
-
-    fn insert(&mut self, inst: Inst) {
-        self.0[Known::slot(inst.raw)] = Some(inst);
-    }
-}
-
-/// Whether a halfword, or the lower half of a word, is a compressed instruction.
-fn is_compressed(low: u32) -> bool {
-    low & 3 != 3
-}
-
-/// Decodes the instruction at the start of these bytes, at least two.
-fn instruction(
+/// Whether what was found at the start of these bytes, at least two, is an error of the program and
+/// not data in its text.
+#[cold]
+fn refuse(
     elf: &Elf,
     pc: u64,
     bytes: &[u8],
-    known: &mut Known,
-) -> Result<Option<Inst>, Error> {
+    decoded: Result<Inst, DecodeError>,
+) -> Result<(), Error> {
     let low = u16::from_le_bytes([bytes[0], bytes[1]]);
-    let compressed = is_compressed(u32::from(low));
-    let raw = match bytes.first_chunk() {
-        _ if compressed => u32::from(low),
-        Some(word) => u32::from_le_bytes(*word),
-        None => return Ok(None),
-    };
-    match hartlog_isa::decode(raw) {
+    let compressed = low & 3 != 3;
+    match decoded {
         Ok(_) if compressed && !elf.compressed() => Err(Error::Compressed {
             location: elf.locate(pc).to_string(),
             raw: low,
             offset: file_offset(elf, pc),
         }),
-        Ok(inst) => {
-            known.insert(inst);
-            Ok(Some(inst))
-        }
         // Data in the text decodes as floating point now and then: only inside a function of a
         // program with a symbol table is it an instruction for certain.
         Err(DecodeError::FloatingPoint) if inside_function(elf, pc) => Err(Error::FloatingPoint {
             location: elf.locate(pc).to_string(),
-            raw,
+            raw: match bytes.first_chunk() {
+                Some(word) if !compressed => u32::from_le_bytes(*word),
+                _ => u32::from(low),
+            },
             offset: file_offset(elf, pc),
         }),
-        Err(_) => Ok(None),
+        _ => Ok(()),
     }
 }
 
