@@ -227,6 +227,26 @@ fn info_and_dump() {
 }
 
 #[test]
+fn arguments_say_nothing_to_a_terminal() {
+    let scratch = Scratch::new("arguments");
+    let (elf, _) = scratch.program();
+    let trace = scratch.file("args.trace", b"");
+    let args = [
+        "interpret",
+        &elf,
+        "--trace",
+        &trace,
+        "--",
+        "\x1b[2J\u{9b}\n",
+    ];
+    assert_eq!(replay(&args).status.code(), Some(3));
+    let output = expect(&["info", &trace], exit::OK);
+    let text = stdout(&output);
+    assert!(text.contains(r"guest \x1b[2J\xc2\x9b\n"), "{text}");
+    assert!(!text.contains(['\x1b', '\u{9b}']), "{text}");
+}
+
+#[test]
 fn interpret_passes_the_status_on() {
     let scratch = Scratch::new("interpret");
     let (elf, trace) = scratch.program();

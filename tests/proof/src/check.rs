@@ -6,6 +6,7 @@ use crate::smt::{Answer, Solver, TIMEOUT};
 use crate::term::{Pool, Term, mask};
 use crate::x86::{Access, End, Form, Machine, Path, RDI, RDX, REGISTERS, RSP, Refusal, State};
 use hartlog_format::contract::{Site, WINDOW, offset, slot};
+use hartlog_isa::Effect;
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io;
@@ -207,7 +208,7 @@ impl Prover {
                 }
             }
             for guest in &guests {
-                self.pair(unit, own.pc, host, guest, &assumptions)?;
+                self.pair(unit, steps, host, guest, &assumptions)?;
             }
         }
         self.refusal(unit, index)?;
@@ -359,12 +360,12 @@ impl Prover {
     fn pair(
         &mut self,
         unit: &Unit,
-        pc: u64,
+        steps: &[Step],
         host: &Path,
         guest: &GuestPath,
         assumptions: &[Term],
     ) -> Result<(), Failure> {
-        let claim = self.claim(unit, pc, host, guest);
+        let claim = self.claim(unit, steps, host, guest);
         let mut path = host.state.path.clone();
         path.extend(&guest.path);
         self.prove(&path, assumptions, claim)
@@ -441,7 +442,8 @@ impl Prover {
     }
 
     /// What has to hold of a path of the code and one of the guest.
-    fn claim(&mut self, unit: &Unit, pc: u64, host: &Path, guest: &GuestPath) -> Claim {
+    fn claim(&mut self, unit: &Unit, steps: &[Step], host: &Path, guest: &GuestPath) -> Claim {
+        let pc = steps[0].pc;
         let apart = |what: String| Claim::Apart(what);
         let steps_of = |pc: u64| (unit.target_of)(pc).map(|t| t.steps);
         let own_steps = steps_of(pc).unwrap_or(0);
@@ -452,6 +454,7 @@ impl Prover {
         let mut charged = 0;
         let mut outside = unit.config.placement.clone();
         let mut everything = true;
+        let mut registers = u32::MAX;
         let (no, yes) = (self.pool.bool(false), self.pool.bool(true));
         let truth =
             |what: &'static str, holds: bool| equation(what, 0, yes, if holds { yes } else { no });
@@ -502,6 +505,12 @@ impl Prover {
             (Some(Dest::Stub(Stub::Jump)), GuestEnd::Trap(at))
                 if unit.config.mode == Mode::Replay =>
             {
+                // A replay that gets here is one of a trace that goes on behind a fault. An atomic has
+                // to trap again where it is interpreted; other registers are not looked at.
+                let inst = steps.iter().find(|s| s.pc == at).and_then(|s| s.inst);
+                if let Some(inst) = inst.filter(|i| i.op.effect() != Effect::None) {
+                    registers = inst.reads().iter().fold(0, |mask, r| mask | 1 << (r & 31));
+                }
                 let at = self.pool.val(at, 64);
                 out.push(equation("pc", 0, state.gpr[0], at));
             }
@@ -558,7 +567,8 @@ impl Prover {
             let gone = self.pool.val(u64::from(guest.retired) + charged, 64);
             let left = self.pool.sub(start, gone);
             out.push(equation("budget", 0, state.gpr[RSP], left));
-            out.extend(self.registers(state, &outside, &guest.x));
+            let x = self.registers(state, &outside, &guest.x);
+            out.extend(x.into_iter().filter(|e| registers & (1 << e.number) != 0));
             let reservation = state.fields[&offset::RESERVATION];
             out.push(equation("reservation", 0, reservation, guest.reservation));
             // It stays inside the window, or none.

@@ -31,13 +31,23 @@ pub enum Answer {
     Unknown(String),
 }
 
+/// Questions after which a new process takes over: z3 keeps something of each, and one has ended
+/// after 32,785.
+const RENEWED_AFTER: u64 = 10_000;
+
 /// A running solver.
 pub struct Solver {
+    process: Process,
+    timeout: u32,
+    /// Questions answered.
+    pub questions: u64,
+}
+
+/// Its process.
+struct Process {
     child: Child,
     input: ChildStdin,
     output: BufReader<ChildStdout>,
-    /// Questions answered.
-    pub questions: u64,
 }
 
 fn program() -> String {
@@ -60,36 +70,11 @@ impl Solver {
     /// # Errors
     /// If the program cannot be run.
     pub fn new(timeout: u32) -> io::Result<Solver> {
-        let mut child = Command::new(program())
-            .args(["-in", "-smt2"])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()?;
-        let missing = || io::Error::other("the solver has no standard input or output");
-        let input = child.stdin.take().ok_or_else(missing)?;
-        let output = BufReader::new(child.stdout.take().ok_or_else(missing)?);
-        let mut solver = Solver {
-            child,
-            input,
-            output,
+        Ok(Solver {
+            process: Process::new(timeout)?,
+            timeout,
             questions: 0,
-        };
-        solver.send(&format!(
-            "(set-option :timeout {timeout})\n(set-option :produce-models true)\n"
-        ))?;
-        Ok(solver)
-    }
-
-    fn send(&mut self, text: &str) -> io::Result<()> {
-        self.input.write_all(text.as_bytes())
-    }
-
-    fn line(&mut self) -> io::Result<String> {
-        let mut line = String::new();
-        if self.output.read_line(&mut line)? == 0 {
-            return Err(io::Error::other("the solver has ended"));
-        }
-        Ok(line.trim().to_string())
+        })
     }
 
     /// Asks whether a script (declarations and assertions) is satisfiable.
@@ -98,13 +83,15 @@ impl Solver {
     /// If the solver has ended.
     pub fn ask(&mut self, script: &str, tactic: Option<&str>) -> io::Result<Answer> {
         self.questions += 1;
+        if self.questions.is_multiple_of(RENEWED_AFTER) {
+            self.process = Process::new(self.timeout)?;
+        }
         let check = match tactic {
             Some(tactic) => format!("(check-sat-using {tactic})"),
             None => "(check-sat)".to_string(),
         };
-        self.send(&format!("(push)\n{script}{check}\n"))?;
-        self.input.flush()?;
-        let answer = match self.line()?.as_str() {
+        self.process.send(&format!("(push)\n{script}{check}\n"))?;
+        let answer = match self.process.line()?.as_str() {
             "unsat" => Answer::Unsat,
             "sat" => Answer::Sat(Vec::new()),
             other => Answer::Unknown(other.to_string()),
@@ -113,7 +100,7 @@ impl Solver {
     }
 
     fn end(&mut self) -> io::Result<()> {
-        self.send("(pop)\n")
+        self.process.send("(pop)\n")
     }
 
     /// Asks whether a script without variables of interest is satisfiable, with the solver's own
@@ -136,9 +123,8 @@ impl Solver {
         let mut answer = self.ask(&script, Some(TACTIC))?;
         if let Answer::Sat(values) = &mut answer {
             for (name, symbol, width) in variables {
-                self.send(&format!("(get-value ({symbol}))\n"))?;
-                self.input.flush()?;
-                let line = self.line()?;
+                self.process.send(&format!("(get-value ({symbol}))\n"))?;
+                let line = self.process.line()?;
                 values.push((name, width, value(&line)));
             }
         }
@@ -147,7 +133,41 @@ impl Solver {
     }
 }
 
-impl Drop for Solver {
+impl Process {
+    fn new(timeout: u32) -> io::Result<Process> {
+        let mut child = Command::new(program())
+            .args(["-in", "-smt2"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()?;
+        let missing = || io::Error::other("the solver has no standard input or output");
+        let input = child.stdin.take().ok_or_else(missing)?;
+        let output = BufReader::new(child.stdout.take().ok_or_else(missing)?);
+        let mut process = Process {
+            child,
+            input,
+            output,
+        };
+        process.send(&format!(
+            "(set-option :timeout {timeout})\n(set-option :produce-models true)\n"
+        ))?;
+        Ok(process)
+    }
+
+    fn send(&mut self, text: &str) -> io::Result<()> {
+        self.input.write_all(text.as_bytes())
+    }
+
+    fn line(&mut self) -> io::Result<String> {
+        let mut line = String::new();
+        if self.output.read_line(&mut line)? == 0 {
+            return Err(io::Error::other("the solver has ended"));
+        }
+        Ok(line.trim().to_string())
+    }
+}
+
+impl Drop for Process {
     fn drop(&mut self) {
         // Closing its input would end it as well, but not while it is busy.
         let _ = self.child.kill();
@@ -166,6 +186,12 @@ fn value(line: &str) -> u64 {
         u64::from_str_radix(&text, radix).ok()
     };
     digits("#x", 16).or_else(|| digits("#b", 2)).unwrap_or(0)
+}
+
+/// Whether it is a product, a quotient or a remainder.
+fn is_arithmetic(kind: Kind) -> bool {
+    use Kind::*;
+    matches!(kind, Mul | MulHighU | MulHighS | DivU | RemU | DivS | RemS)
 }
 
 /// Whether a term stands for any function of its operands.
@@ -194,21 +220,30 @@ pub(crate) fn facts(kind: Kind, width: u8, a: &str, b: &str) -> Vec<(String, Str
     let minus_one = format!("(bvnot {zero})");
     let not_zero = format!("(not {})", is(b, &zero));
     let nothing = format!("(and {} {not_zero})", is(a, &zero));
+    // What a quotient by 0 is, as both operands.
+    let ones = format!("(and {} {})", is(a, &minus_one), is(b, &minus_one));
     let either = format!("(or {} {})", is(a, &zero), is(b, &zero));
     match kind {
         Kind::Mul => vec![
             (either, zero),
             (is(a, &one), b.to_string()),
             (is(b, &one), a.to_string()),
+            (is(a, &minus_one), format!("(bvneg {b})")),
+            (is(b, &minus_one), format!("(bvneg {a})")),
         ],
         Kind::MulHighU => vec![
             (either, zero.clone()),
             (is(a, &one), zero.clone()),
             (is(b, &one), zero),
+            (ones, format!("(bvnot {one})")),
         ],
-        Kind::MulHighS => vec![(either, zero)],
-        Kind::DivU => vec![(nothing, zero), (is(b, &one), a.to_string())],
-        Kind::RemU => vec![(nothing, zero.clone()), (is(b, &one), zero)],
+        Kind::MulHighS => vec![(either, zero.clone()), (ones, zero)],
+        Kind::DivU => vec![(nothing, zero), (is(b, &one), a.to_string()), (ones, one)],
+        Kind::RemU => vec![
+            (nothing, zero.clone()),
+            (is(b, &one), zero.clone()),
+            (ones, zero),
+        ],
         Kind::DivS => vec![
             (nothing, zero),
             (is(b, &one), a.to_string()),
@@ -233,7 +268,7 @@ fn script(pool: &Pool, facts: &[Term]) -> (String, Vec<(String, String, u8)>) {
         let w = n.width;
         let symbol = format!("t{}", t.0);
         let arg = |i: usize| format!("t{}", n.args()[i].0);
-        if is_abstract(pool, t) {
+        if is_arithmetic(n.kind) {
             functions.entry((n.kind, w)).or_default().push(t);
         }
         if matches!(n.kind, Kind::Var(_)) || is_abstract(pool, t) {
@@ -282,12 +317,17 @@ fn script(pool: &Pool, facts: &[Term]) -> (String, Vec<(String, String, u8)>) {
     }
     for ((kind, width), same) in &functions {
         for (i, x) in same.iter().enumerate() {
-            if let [a, b] = pool.node(*x).args() {
+            let abstracted = is_abstract(pool, *x);
+            if let ([a, b], true) = (pool.node(*x).args(), abstracted) {
                 for (condition, result) in facts_of(*kind, *width, *a, *b) {
                     let _ = writeln!(out, "(assert (=> {condition} (= t{} {result})))", x.0);
                 }
             }
-            for y in &same[..i] {
+            // By a constant it is the operation itself, which is one of those functions.
+            for y in same[..i]
+                .iter()
+                .filter(|y| abstracted || is_abstract(pool, **y))
+            {
                 let (n, m) = (pool.node(*x), pool.node(*y));
                 let mut equal = |p: Term, q: Term, r: Term, s: Term| {
                     let operands = format!("(and (= t{} t{}) (= t{} t{}))", p.0, q.0, r.0, s.0);

@@ -329,6 +329,13 @@ fn linker_script_has_the_addresses_of_the_layout() {
 }
 
 #[test]
+fn the_security_page_counts_the_rules_of_the_filter() {
+    let page = text("SECURITY.md");
+    let says = format!("There are\n  {} rules,", hartlog_filter::RULE_COUNT);
+    assert!(page.contains(&says), "SECURITY.md does not say: {says}");
+}
+
+#[test]
 fn witness_tables_are_those_of_the_files() {
     use replay::tables::{self, Column};
     let page = "docs/witness.md";

@@ -1,12 +1,13 @@
 //! Several instructions that are emitted as one, or with each other: whatever reads a value that
 //! is overwritten after, rotations, pairs of products and quotients, branches over one instruction.
 
-use super::{Scope, Visit, placed};
+use super::{Scope, Visit, is_canonical, placed};
 use crate::case::{self, Case};
-use hartlog_isa::{Flow, Format, Inst, Op};
-use templates::block::{Follow, is_pure, is_skippable};
+use hartlog_isa::{CSR_INSTRET, Flow, Format, Inst, Op};
+use templates::block::{Follow, ends_block, is_pure, is_skippable};
 use templates::emit::Mode;
 use templates::rewrite::foldable;
+use tests::random::Rng;
 
 /// Registers of an idiom: the value in the middle, the sources of the first instruction, another
 /// source of the second, its destination. 1 to 5 are pinned, 16 to 20 are not.
@@ -37,14 +38,15 @@ fn immediates(op: Op, scope: Scope) -> Vec<i32> {
     let full = scope == Scope::Full;
     match op.format() {
         Format::Shift if full => (0..64).collect(),
-        Format::Shift => vec![0, 1, 3, 16, 31, 32, 33, 48, 56, 63],
+        Format::Shift => vec![0, 1, 16, 31, 32, 33, 48, 63],
         Format::ShiftW if full => (0..32).collect(),
-        Format::ShiftW => vec![1, 8, 16, 24, 31],
+        Format::ShiftW => vec![1, 16, 31],
         Format::I if full => vec![0, 1, -1, 2, 15, 127, 255, 256, 1024, 2047, -2048, -128],
         Format::I => vec![0, 1, -1, 255],
         Format::Load | Format::Store => vec![0, 8],
         Format::U => vec![0x1000, i32::MIN, 0x7fff_f000],
         Format::Branch => vec![256],
+        Format::Csr | Format::CsrImm => vec![CSR_INSTRET.into(), 0],
         _ => vec![0],
     }
 }
@@ -72,21 +74,29 @@ pub fn folded(first: Op, scope: Scope, visit: Visit) {
             (None, _) => continue,
             (Some(_), b) => b.is_some(),
         };
-        for layout in layouts {
+        // All numbers in registers that are pinned, boundaries in others.
+        let of = |all: bool| if all { scope } else { Scope::Quick };
+        let shift = |op: Op| matches!(op.format(), Format::Shift | Format::ShiftW);
+        for (n, layout) in layouts.iter().enumerate() {
             let [value, a, b, c, rd] = *layout;
             let mut operands = vec![(value, c)];
             if reads_second {
                 operands.extend([(c, value), (value, value)]);
             }
-            // Pairs that the emitter has no rule for: few numbers.
+            // Pairs that the emitter has no rule for: few numbers and places.
             let plain = !foldable(first);
-            for i in immediates(first, if plain { Scope::Quick } else { scope }) {
-                for j in immediates(second, if plain { Scope::Quick } else { scope }) {
+            let all = !plain && n == 0;
+            if plain && n > 1 {
+                continue;
+            }
+            let all = all && (!shift(first) || shift(second));
+            for i in immediates(first, of(all)) {
+                for j in immediates(second, of(all)) {
                     for (rs1, rs2) in &operands {
-                        let mut insts =
-                            vec![Inst::new(first, value, a, b, i), inst(rd, *rs1, *rs2, j)];
-                        let writes = insts[1].writes().is_some();
-                        if rd != value || !writes {
+                        let last = inst(rd, *rs1, *rs2, j);
+                        let mut insts = vec![Inst::new(first, value, a, b, i), last];
+                        let goes_on = flow == Flow::Branch || !ends_block(&last);
+                        if goes_on && (rd != value || last.writes().is_none()) {
                             insts.push(Inst::new(Op::Lui, value, 0, 0, 0x5000));
                         }
                         visit(&Case::new(&config, case::straight(&insts)), None);
@@ -213,6 +223,7 @@ pub fn halves(scope: Scope, visit: Visit) {
         Scope::Full => &[0, 1, 2, 3, 16, 17, 18],
         Scope::Quick => &[1, 2, 16, 17],
     };
+    let places = [[1, 2, 3], [16, 17, 18]];
     let between: [Option<Inst>; 4] = [
         None,
         Some(Inst::new(Op::Addi, 5, 5, 0, 1)),
@@ -221,14 +232,21 @@ pub fn halves(scope: Scope, visit: Visit) {
     ];
     for first in M {
         for second in M {
+            // A product and a quotient are emitted each on its own.
+            let product = |op| M[..5].contains(&op);
+            let related = product(first) == product(second);
             for d in choices {
                 for e in choices {
                     for a in choices {
                         for b in choices {
+                            if !is_canonical(&[*d, *e, *a, *b], &places) {
+                                continue;
+                            }
                             for (swap, n) in
                                 [(false, 0), (true, 0), (false, 1), (false, 2), (true, 3)]
                             {
-                                if scope == Scope::Quick && n > 1 {
+                                if (n > 1 && scope == Scope::Quick) || (!related && (swap || n > 0))
+                                {
                                     continue;
                                 }
                                 let (p, q) = if swap { (b, a) } else { (a, b) };
@@ -417,25 +435,17 @@ pub fn gathered(scope: Scope, visit: Visit) {
 /// that are put off instead of the ways out (both are too hard for the solver).
 pub fn parked(scope: Scope, visit: Visit) {
     const BASE: u8 = 2;
+    const SEED: u64 = 14;
+    let all: Vec<u8> = (1..32).filter(|r| *r != BASE).collect();
+    let few = &all[..12];
     let blocks = match scope {
         Scope::Full => 400,
         Scope::Quick => 24,
     };
-    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
-    let mut below = move |n: u64| {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        (state >> 8) % n
-    };
+    let mut rng = Rng::new(SEED);
     for block in 0..blocks {
         let mode = [Mode::Trace, Mode::Fast, Mode::Replay][block % 3];
         let config = placed(mode, false, 0);
-        let mut register = |of: u64| match below(of) as u8 {
-            r if r + 1 >= BASE => r + 2,
-            r => r + 1,
-        };
-        let mut insts = Vec::new();
         let sums = block % 2 == 1;
         // Two ways to add three numbers are equal, but hard to see behind a comparison.
         let (add, sub) = if sums {
@@ -443,23 +453,30 @@ pub fn parked(scope: Scope, visit: Visit) {
         } else {
             (Op::And, Op::Or)
         };
+        // Few values are written, so at some ways out only those that wait are not in place.
+        let stores = block % 4 == 2;
+        let mut insts = Vec::new();
         for n in 0..40 + block % 30 {
             // Half of the values are from all registers, half from a few that are read again.
-            let (a, b) = (register(29), register(12));
-            let (c, d) = (register(29), register(29));
+            let [a, c, d] = [(); 3].map(|()| rng.pick(&all));
+            let b = rng.pick(few);
             let offset = 8 * n as i32;
-            let inst = match register(20) {
-                0..=6 => Inst::new(Op::Sd, 0, BASE, a, offset),
-                7 | 8 => Inst::new(Op::Ld, c, BASE, 0, offset),
-                9 if !sums => Inst::new(Op::Beq, 0, a, b, 1024),
-                10 | 11 => Inst::new(add, c, a, d, 0),
-                12 => Inst::new(add, c, c, a, 0),
-                13 => Inst::new(Op::Addiw, c, a, 0, 5),
-                14 => Inst::new(Op::Sltu, c, a, b, 0),
-                15 => Inst::new(Op::Slli, c, d, 0, 7),
-                16 => Inst::new(sub, b, a, b, 0),
-                17 => Inst::new(Op::Mul, c, a, b, 0),
-                9 | 18 if sums => {
+            let kind = match stores {
+                true => rng.pick(&[0, 0, 0, 0, 0, 0, 7, 7, 11, 19]),
+                false => rng.below(20),
+            };
+            let inst = match kind {
+                0..=4 => Inst::new(Op::Sd, 0, BASE, a, offset),
+                5 | 6 => Inst::new(Op::Ld, c, BASE, 0, offset),
+                7 if !sums => Inst::new(Op::Beq, 0, a, b, 1024),
+                8 | 9 => Inst::new(add, c, a, d, 0),
+                10 => Inst::new(add, c, c, a, 0),
+                11 => Inst::new(Op::Addiw, c, a, 0, 5),
+                12 => Inst::new(Op::Sltu, c, a, b, 0),
+                13 => Inst::new(Op::Slli, c, d, 0, 7),
+                14 => Inst::new(sub, b, a, b, 0),
+                15 => Inst::new(Op::Mul, c, a, b, 0),
+                7 | 16 if sums => {
                     // A sum that is put off, of a value read for the last time and one that may
                     // wait: when it is computed, that value still has to be there.
                     insts.push(Inst::new(Op::Xor, c, b, d, 0));

@@ -6,8 +6,9 @@ pub mod prepared;
 
 use crate::case::{self, Case};
 use crate::check::{Counts, Failure, Prover};
-use hartlog_isa::{CSR_CYCLE, CSR_INSTRET, CSR_TIME, Format, Inst, Op};
+use hartlog_isa::{CSR_CYCLE, CSR_INSTRET, CSR_TIME, Effect, Format, Inst, Op};
 use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
 use templates::emit::{Config, Mode};
 use templates::place::HOMES;
 
@@ -65,6 +66,23 @@ fn operands(op: Op) -> [bool; 3] {
     }
 }
 
+/// Whether, of registers that can be renamed (those of a kind), the first ones appear first.
+fn is_canonical(registers: &[u8], kinds: &[[u8; 3]]) -> bool {
+    kinds.iter().all(|kind| {
+        let mut next = 0;
+        registers
+            .iter()
+            .all(|r| match kind.iter().position(|k| k == r) {
+                Some(i) if i > next => false,
+                Some(i) => {
+                    next = next.max(i + 1);
+                    true
+                }
+                None => true,
+            })
+    })
+}
+
 /// Every way to place rd, rs1 and rs2, up to renaming: x0, pinned or in memory, equal or not.
 pub fn places(op: Op) -> Vec<[u8; 3]> {
     let all = [
@@ -77,21 +95,7 @@ pub fn places(op: Op) -> Vec<[u8; 3]> {
         for a in choices(used[1]) {
             for b in choices(used[2]) {
                 let triple = [*d, *a, *b];
-                // Of registers that can be renamed the first ones appear first.
-                let canonical = [PINNED, MEMORY].iter().all(|kind| {
-                    let mut next = 0;
-                    triple
-                        .iter()
-                        .all(|r| match kind.iter().position(|k| k == r) {
-                            Some(i) if i > next => false,
-                            Some(i) => {
-                                next = next.max(i + 1);
-                                true
-                            }
-                            None => true,
-                        })
-                });
-                if canonical {
+                if is_canonical(&triple, &[PINNED, MEMORY]) {
                     out.push(triple);
                 }
             }
@@ -114,7 +118,10 @@ pub fn immediates(op: Op, scope: Scope) -> Vec<i32> {
         I | Load | Store | Jalr => BOUNDARIES.to_vec(),
         Shift => (0..64).collect(),
         ShiftW => (0..32).collect(),
-        U if full => (0..1 << 20).map(|v: i32| v << 12).collect(),
+        // Its upper half counts up, and so does what is below.
+        U if full => (0..1 << 16)
+            .map(|v: i32| v << 16 | (v & 15) << 12)
+            .collect(),
         U => (0..20)
             .flat_map(|k| [1 << k, (1 << k) - 1, !(1 << k)])
             .map(|v: i32| v << 12)
@@ -153,8 +160,8 @@ pub struct Refuted {
 /// Proofs of one kind.
 #[derive(Default, Debug)]
 pub struct Report {
-    /// Blocks, obligations and so on, by family.
-    pub families: BTreeMap<String, Counts>,
+    /// Blocks, obligations and so on, and the time that they took, by family.
+    pub families: BTreeMap<String, (Counts, Duration)>,
     /// What was not proven.
     pub refuted: Vec<Refuted>,
 }
@@ -168,18 +175,19 @@ impl Report {
         case: &Case,
         immediate: Option<i64>,
     ) {
-        let before = prover.counts;
+        let (start, before) = (Instant::now(), prover.counts);
         let result = match immediate {
             Some(v) => case.prove_for_all(prover, v),
             None => case.prove(prover),
         };
         let after = prover.counts;
-        let sum = self.families.entry(family.to_string()).or_default();
+        let (sum, time) = self.families.entry(family.to_string()).or_default();
         sum.blocks += 1;
         sum.obligations += after.obligations - before.obligations;
         sum.syntactic += after.syntactic - before.syntactic;
         sum.repeated += after.repeated - before.repeated;
         sum.asked += after.asked - before.asked;
+        *time += start.elapsed();
         if let Err(failure) = result {
             let Config { mode, checked, .. } = case.config;
             self.refuted.push(Refuted {
@@ -195,10 +203,15 @@ impl Report {
     /// The first few of what was not proven, as text.
     pub fn summary(&self) -> String {
         let mut out = String::new();
-        for (name, c) in &self.families {
+        for (name, (c, time)) in &self.families {
             out += &format!(
-                "{name}: {} blocks, {} obligations ({} the same formulas, {} repeated, {} asked)\n",
-                c.blocks, c.obligations, c.syntactic, c.repeated, c.asked
+                "{name}: {} blocks, {} obligations ({} the same formulas, {} repeated, {} asked), {} s\n",
+                c.blocks,
+                c.obligations,
+                c.syntactic,
+                c.repeated,
+                c.asked,
+                time.as_secs()
             );
         }
         for r in self.refuted.iter().take(5) {
@@ -227,8 +240,11 @@ pub fn single(op: Op, scope: Scope, visit: Visit) {
         for first in 0..hosts {
             let config = placed(mode, checked, first);
             for places in places(op) {
-                // All immediates in the first host registers, boundaries in the others.
-                let scope = if first == 0 { scope } else { Scope::Quick };
+                // All immediates in the first host registers, boundaries in the others. What accesses
+                // no memory is the same in every mode, and what does is without the log, too.
+                let memory = op.effect() != Effect::None;
+                let all = first == 0 && mode == Mode::Trace && (memory || !checked);
+                let scope = if all { scope } else { Scope::Quick };
                 for imm in immediates(op, scope) {
                     let inst = placed_inst(op, places, imm);
                     let case = Case::new(&config, case::straight(&[inst]));

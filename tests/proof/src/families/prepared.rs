@@ -77,11 +77,12 @@ pub fn prepared(op: Op, scope: Scope, visit: Visit) {
         return;
     }
     let memory = op.effect() != Effect::None;
-    let all = match scope {
-        Scope::Full => &ALL[..],
-        Scope::Quick => &FEW[..],
-    };
     for (mode, checked) in modes() {
+        // Without trace everything is as with it, but for the log.
+        let all = match scope {
+            Scope::Full if mode != Mode::Fast => &ALL[..],
+            Scope::Full | Scope::Quick => &FEW[..],
+        };
         // What accesses no memory is the same in every mode.
         if !memory && (mode != Mode::Trace || checked) {
             continue;
