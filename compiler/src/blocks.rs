@@ -5,7 +5,7 @@
 //! is repeated in both, if it is short. A loop of one block is unrolled. Both save budget checks
 //! and log-pointer updates, and let values be combined over more instructions.
 
-use crate::code::Text;
+use crate::code::{Instruction, Text};
 use crate::discover::Leaders;
 use hartlog_isa::{Flow, Inst};
 use templates::block::{Follow, Step, ends_block};
@@ -74,6 +74,15 @@ fn goes(inst: &Inst) -> bool {
     }
 }
 
+/// A step that goes on at the next instruction.
+fn step(instruction: &Instruction) -> Step {
+    Step {
+        pc: u64::from(instruction.pc),
+        inst: instruction.inst,
+        follow: Follow::Fall,
+    }
+}
+
 struct Former<'a> {
     text: &'a Text,
     leaders: Leaders,
@@ -85,10 +94,11 @@ impl Former<'_> {
     fn block(&mut self, start: usize, steps: &mut Block) {
         let mut index = start;
         let mut repeated = 0;
-        while let Some(step) = self.step(index) {
+        while let Some(instruction) = self.instruction(index) {
+            let pc = u64::from(instruction.pc);
             if steps
                 .last()
-                .is_some_and(|s| s.follow == Follow::Fall && s.next() != step.pc)
+                .is_some_and(|s| s.follow == Follow::Fall && s.next() != pc)
             {
                 // Ranges of text are not contiguous in general.
                 break;
@@ -105,10 +115,11 @@ impl Former<'_> {
                 self.leaders.insert(index);
                 break;
             }
-            steps.push(step);
-            let Some(inst) = step.inst else { break };
+            steps.push(step(instruction));
+            let Some(inst) = instruction.inst else { break };
+            let target = pc.wrapping_add(i64::from(inst.imm) as u64);
             if inst.flow() == Flow::Jal && inst.writes().is_none() {
-                match self.text.at(step.target()) {
+                match self.text.at(target) {
                     Some(target) if self.repeatable(target, repeated, steps.len()).is_some() => {
                         if let Some(last) = steps.last_mut() {
                             last.follow = Follow::Target;
@@ -120,19 +131,20 @@ impl Former<'_> {
                 }
             }
             if self.leaders.is_skip(index) {
-                if let (Some(last), Some(next)) = (steps.last_mut(), self.step(index + 1)) {
+                if let (Some(last), Some(next)) = (steps.last_mut(), self.instruction(index + 1)) {
                     last.follow = Follow::Skip;
-                    steps.push(next);
+                    steps.push(step(next));
                 }
                 index += 2;
-                if self.step(index).is_none_or(|s| s.pc != step.target()) {
+                let next = self.instruction(index);
+                if next.is_none_or(|i| u64::from(i.pc) != target) {
                     break;
                 }
                 continue;
             }
             if inst.flow() == Flow::Branch {
-                if step.target() <= step.pc {
-                    self.unroll(steps, step);
+                if target <= pc {
+                    self.unroll(steps, target);
                     break;
                 }
             } else if ends_block(&inst) {
@@ -142,20 +154,12 @@ impl Former<'_> {
         }
     }
 
-    /// The step at an index. Bytes that the sweep did not take for an instruction end a block and
+    /// The instruction at an index. Bytes that the sweep did not take for one end a block and
     /// start none: the runtime decodes what is there, should control get there after all (it may
     /// be an instruction that runs over a symbol).
-    fn step(&self, index: usize) -> Option<Step> {
-        let instruction = self
-            .text
-            .instructions
-            .get(index)
-            .filter(|i| i.inst.is_some())?;
-        Some(Step {
-            pc: u64::from(instruction.pc),
-            inst: instruction.inst,
-            follow: Follow::Fall,
-        })
+    fn instruction(&self, index: usize) -> Option<&Instruction> {
+        let instruction = self.text.instructions.get(index);
+        instruction.filter(|i| i.inst.is_some())
     }
 
     /// Whether a block of `len` steps that has repeated `repeated` already may go on with the
@@ -164,7 +168,7 @@ impl Former<'_> {
         let mut n = 0;
         let mut computed = false;
         loop {
-            let step = self.step(index + n)?;
+            let instruction = self.instruction(index + n)?;
             if n > 0 && self.leaders.contains(index + n) {
                 break;
             }
@@ -172,7 +176,7 @@ impl Former<'_> {
             if repeated + n > MAX_REPEATED || len + n > MAX_STEPS {
                 return None;
             }
-            let Some(inst) = step.inst else { break };
+            let Some(inst) = instruction.inst else { break };
             if ends_block(&inst) && (inst.flow() != Flow::Branch || inst.imm <= 0) {
                 // A jump through a table, not a return: the dispatch of an interpreter.
                 computed = inst.flow() == Flow::Jalr && inst.rd == 0 && inst.rs1 != RA;
@@ -184,10 +188,10 @@ impl Former<'_> {
         (computed || !self.heads[index]).then_some(n)
     }
 
-    /// Repeats a loop whose backward branch ends the block.
-    fn unroll(&self, steps: &mut Block, branch: Step) {
+    /// Repeats a loop whose backward branch, to `target`, ends the block.
+    fn unroll(&self, steps: &mut Block, target: u64) {
         let body = steps.len();
-        if steps.first().is_none_or(|s| s.pc != branch.target()) {
+        if steps.first().is_none_or(|s| s.pc != target) {
             return;
         }
         let copies = (MAX_UNROLLED / body).min(MAX_COPIES);

@@ -2,7 +2,7 @@
 
 use crate::Error;
 use hartlog_elf::Elf;
-use hartlog_isa::{DecodeError, Inst};
+use hartlog_isa::{DecodeError, Inst, decode_at};
 use std::ops::Range;
 
 /// An instruction at its address.
@@ -78,8 +78,8 @@ impl Text {
 /// [`Error::Compressed`], [`Error::FloatingPoint`].
 pub fn decode_text(elf: &Elf) -> Result<(Text, u64), Error> {
     let mut text = Text::default();
-    let mut known = Known::new();
     let mut illegal = 0;
+    let no_compressed = !elf.compressed();
     let sections: Vec<Range<u64>> = if elf.text.is_empty() {
         elf.code().map(|c| c.vaddr..c.end()).collect()
     } else {
@@ -98,85 +98,67 @@ pub fn decode_text(elf: &Elf) -> Result<(Text, u64), Error> {
         let bytes = elf.code_at(start).unwrap_or_default();
         let mut symbols = elf.symbols[elf.symbols.partition_point(|s| s.addr <= start)..]
             .iter()
-            .peekable();
+            .map(|s| s.addr);
+        let mut limit = start;
         let mut index = vec![NONE; ((range.end - range.start) / 2) as usize];
         // Room for compressed instructions only; what is not needed is never touched.
         text.instructions.reserve(index.len());
         let mut pc = start;
         while pc + 2 <= range.end {
-            while symbols.next_if(|s| s.addr <= pc).is_some() {}
+            while limit <= pc {
+                limit = symbols.next().unwrap_or(u64::MAX);
+            }
             let offset = (pc - start) as usize;
-            let limit = symbols.peek().map_or(u64::MAX, |s| s.addr);
-            let inst = instruction(elf, pc, &bytes[offset..], &mut known)?;
+            let bytes = &bytes[offset..];
+            let decoded = decode_at(bytes);
+            if decoded.is_err() || no_compressed && bytes[0] & 3 != 3 {
+                refuse(elf, pc, bytes, decoded)?;
+            }
             // An instruction that would run over a symbol is data in front of it.
-            let inst = inst.filter(|i| pc + u64::from(i.len) <= limit || limit & 1 != 0);
+            let room = if limit & 1 == 0 { limit - pc } else { u64::MAX };
+            let inst = decoded.ok().filter(|i| u64::from(i.len) <= room);
+            let len = inst.map_or(2, |i| u64::from(i.len));
             illegal += u64::from(inst.is_none());
             index[offset / 2] = text.instructions.len() as u32;
-            let instruction = Instruction {
+            text.instructions.push(Instruction {
                 pc: pc as u32,
                 inst,
-            };
-            pc = instruction.next();
-            text.instructions.push(instruction);
+            });
+            pc += len;
         }
         text.ranges.push(Indexed { range, index });
     }
     Ok((text, illegal))
 }
 
-/// Instructions decoded before, by their bits: programs repeat themselves, and a format that cannot
-/// be foreseen costs more than a comparison that mostly holds.
-struct Known(Box<[Option<(u32, Inst)>]>);
-
-impl Known {
-    const BITS: u32 = 12;
-
-    fn new() -> Known {
-        Known(vec![None; 1 << Known::BITS].into())
-    }
-
-    #[inline]
-    fn decode(&mut self, raw: u32) -> Result<Inst, DecodeError> {
-        let slot = &mut self.0[(raw.wrapping_mul(0x9e37_79b1) >> (32 - Known::BITS)) as usize];
-        match slot {
-            Some((known, inst)) if *known == raw => Ok(*inst),
-            _ => {
-                let inst = hartlog_isa::decode(raw)?;
-                *slot = Some((raw, inst));
-                Ok(inst)
-            }
-        }
-    }
-}
-
-fn instruction(
+/// Whether what was found at the start of these bytes, at least two, is an error of the program and
+/// not data in its text.
+#[cold]
+fn refuse(
     elf: &Elf,
     pc: u64,
     bytes: &[u8],
-    decoded: &mut Known,
-) -> Result<Option<Inst>, Error> {
+    decoded: Result<Inst, DecodeError>,
+) -> Result<(), Error> {
     let low = u16::from_le_bytes([bytes[0], bytes[1]]);
-    let raw = match bytes.get(2..4) {
-        Some(high) => u32::from(low) | u32::from(u16::from_le_bytes([high[0], high[1]])) << 16,
-        None if low & 3 == 3 => return Ok(None),
-        None => u32::from(low),
-    };
     let compressed = low & 3 != 3;
-    match decoded.decode(if compressed { u32::from(low) } else { raw }) {
+    match decoded {
         Ok(_) if compressed && !elf.compressed() => Err(Error::Compressed {
             location: elf.locate(pc).to_string(),
             raw: low,
             offset: file_offset(elf, pc),
         }),
-        Ok(inst) => Ok(Some(inst)),
         // Data in the text decodes as floating point now and then: only inside a function of a
         // program with a symbol table is it an instruction for certain.
         Err(DecodeError::FloatingPoint) if inside_function(elf, pc) => Err(Error::FloatingPoint {
             location: elf.locate(pc).to_string(),
-            raw: if compressed { u32::from(low) } else { raw },
+            raw: match bytes.first_chunk() {
+                Some(word) if !compressed => u32::from_le_bytes(*word),
+                _ => u32::from(low),
+            },
             offset: file_offset(elf, pc),
         }),
-        Err(_) => Ok(None),
+        _ => Ok(()),
     }
 }
 

@@ -184,6 +184,8 @@ pub fn compile(elf: &Elf, options: &Options) -> Result<Translation, Error> {
         .collect();
     statistics.microseconds.codegen = clock.lap();
 
+    // The object takes their memory.
+    drop((blocks, code));
     let object = object::write(elf, &mut generated, options)?;
     statistics.object_bytes = object.len() as u64;
     statistics.microseconds.object = clock.lap();

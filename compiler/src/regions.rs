@@ -128,10 +128,9 @@ fn function(blocks: &[Block], base: usize, out: &mut Vec<Range<usize>>) {
     for (i, block) in blocks.iter().enumerate() {
         for step in block {
             let Some(inst) = step.inst else { continue };
-            let jumps = inst.flow() == Flow::Branch
-                || (inst.flow() == Flow::Jal && inst.writes().is_none());
-            if jumps
-                && inst.imm < 0
+            if inst.imm < 0
+                && (inst.flow() == Flow::Branch
+                    || (inst.flow() == Flow::Jal && inst.writes().is_none()))
                 && let Some(head) = index_of(step.target())
                 && head <= i
             {

@@ -49,7 +49,8 @@ fn function_of(starts: &[u64], pc: u64) -> usize {
 /// and so does whatever its caller's calls count. Recursion counts as a loop.
 fn call_counts(text: &Text, depths: &[u32], starts: &[u64]) -> Vec<u64> {
     let mut edges = Vec::new();
-    let mut high: Option<(u8, u64)> = None;
+    // The last `auipc`: where it stands, and what it wrote to which register.
+    let mut high: Option<(usize, u8, u64)> = None;
     for (i, instruction) in text.instructions.iter().enumerate() {
         let pc = u64::from(instruction.pc);
         let Some(inst) = instruction.inst else {
@@ -59,12 +60,15 @@ fn call_counts(text: &Text, depths: &[u32], starts: &[u64]) -> Vec<u64> {
             Op::Jal if inst.rd != 0 => Some(pc.wrapping_add(i64::from(inst.imm) as u64)),
             // `auipc` and `jalr`: a call over a distance.
             Op::Jalr if inst.rd != 0 => high
-                .filter(|(r, _)| *r == inst.rs1)
-                .map(|(_, base)| base.wrapping_add(i64::from(inst.imm) as u64)),
+                .filter(|(at, rd, _)| *at + 1 == i && *rd == inst.rs1)
+                .map(|(_, _, base)| base.wrapping_add(i64::from(inst.imm) as u64)),
+            Op::Auipc => {
+                let base = pc.wrapping_add(i64::from(inst.imm) as u64);
+                high = Some((i, inst.rd, base));
+                None
+            }
             _ => None,
         };
-        high =
-            (inst.op == Op::Auipc).then(|| (inst.rd, pc.wrapping_add(i64::from(inst.imm) as u64)));
         if let Some(target) = target {
             let (from, to) = (function_of(starts, pc), function_of(starts, target));
             let recursion = if from == to { LOOP_FACTOR } else { 1 };
@@ -83,7 +87,16 @@ fn call_counts(text: &Text, depths: &[u32], starts: &[u64]) -> Vec<u64> {
 }
 
 fn weight(depth: u32) -> u64 {
-    LOOP_FACTOR.pow(depth.min(MAX_DEPTH))
+    const WEIGHTS: [u64; MAX_DEPTH as usize + 1] = {
+        let mut weights = [1; MAX_DEPTH as usize + 1];
+        let mut depth = 1;
+        while depth < weights.len() {
+            weights[depth] = weights[depth - 1] * LOOP_FACTOR;
+            depth += 1;
+        }
+        weights
+    };
+    WEIGHTS[depth.min(MAX_DEPTH) as usize]
 }
 
 /// Adds the registers of an instruction at this loop depth.

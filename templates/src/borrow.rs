@@ -90,11 +90,11 @@ impl Loans {
         self.local = false;
         self.dead.clear();
         // Short blocks have no room for loans that pay.
-        let wanted = |r: Option<u8>| r.is_some_and(|r| r != 0 && place.home(r).is_none());
+        let wanted = place.in_memory();
         if steps.len() >= 4
             && steps
                 .iter()
-                .any(|s| s.inst.is_some_and(|i| wanted(i.writes())))
+                .any(|s| s.inst.is_some_and(|i| wanted & bit(i.rd) != 0))
         {
             dead(steps, &mut self.dead);
         }
@@ -523,14 +523,15 @@ impl Emitter<'_> {
 
     /// The loans that a side exit has to know.
     pub(crate) fn loans_at_exit(&self) -> Vec<Loan> {
-        bits(self.loans.borrowers | self.loans.parked.guests())
-            .map(|guest| Loan {
-                guest,
-                host: self.loans.host(guest),
-                parked: self.loans.parked.get(guest),
-                stale: self.loans.is_stale(guest) && !self.is_dead(guest),
-            })
-            .collect()
+        let guests = self.loans.borrowers | self.loans.parked.guests();
+        let mut loans = Vec::with_capacity(guests.count_ones() as usize);
+        loans.extend(bits(guests).map(|guest| Loan {
+            guest,
+            host: self.loans.host(guest),
+            parked: self.loans.parked.get(guest),
+            stale: self.loans.is_stale(guest) && !self.is_dead(guest),
+        }));
+        loans
     }
 
     /// Whether a side exit finds this register where the code outside of the block expects it.

@@ -16,7 +16,7 @@ use hartlog_isa::Effect;
 const SHORTEST: usize = 16;
 
 /// Uses of registers without a home that make it worth while.
-const FEWEST: usize = 4;
+const FEWEST: u32 = 4;
 
 /// Per guest register the index of the step that next reads its value.
 pub(crate) type Next = [u16; 32];
@@ -29,6 +29,7 @@ pub(crate) fn pays(steps: &[Step], place: &Placement) -> bool {
     if steps.len() < SHORTEST {
         return false;
     }
+    let in_memory = place.in_memory();
     let mut uses = 0;
     for inst in steps.iter().filter_map(|s| s.inst) {
         match inst.op.effect() {
@@ -38,7 +39,7 @@ pub(crate) fn pays(steps: &[Step], place: &Placement) -> bool {
         }
         let [a, b] = inst.reads();
         for r in [a, b, inst.rd] {
-            uses += usize::from(r != 0 && place.home(r).is_none());
+            uses += in_memory >> (r & 31) & 1;
         }
     }
     uses >= FEWEST

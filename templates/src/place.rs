@@ -18,6 +18,7 @@
 //! operand. x0 has a slot, which holds 0, and never a home.
 
 use crate::asm::{Gpr, Mem};
+use crate::emit::bits;
 use hartlog_format::contract;
 use hartlog_format::witness::Columns;
 
@@ -59,6 +60,8 @@ pub fn available(log: bool, columns: Columns) -> &'static [Gpr] {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Placement {
     homes: [Option<Gpr>; 32],
+    /// Guest registers with a home, as a mask.
+    pinned: u32,
 }
 
 impl Placement {
@@ -70,7 +73,15 @@ impl Placement {
         for (home, r) in available.iter().zip(wanted) {
             homes[r as usize] = Some(*home);
         }
-        Placement { homes }
+        Placement::of(homes)
+    }
+
+    fn of(homes: [Option<Gpr>; 32]) -> Placement {
+        let pinned = (0..32).filter(|r| homes[*r].is_some());
+        Placement {
+            homes,
+            pinned: pinned.fold(0, |mask, r| mask | 1 << r),
+        }
     }
 
     /// A placement that gives homes to the registers in `wanted` (as far as homes go) and differs
@@ -102,7 +113,7 @@ impl Placement {
                 homes[r as usize] = Some(h);
             }
         }
-        Placement { homes }
+        Placement::of(homes)
     }
 
     /// The home of a guest register.
@@ -112,7 +123,12 @@ impl Placement {
 
     /// Guest registers with their homes.
     pub fn pinned(&self) -> impl Iterator<Item = (u8, Gpr)> + '_ {
-        (1..32u8).filter_map(|r| self.home(r).map(|h| (r, h)))
+        bits(self.pinned).filter_map(|r| self.home(r).map(|h| (r, h)))
+    }
+
+    /// Guest registers without a home, but x0, as a mask.
+    pub(crate) fn in_memory(&self) -> u32 {
+        !self.pinned & !1
     }
 
     /// The `homes` field of the program descriptor.

@@ -3,10 +3,12 @@
 use crate::{CSR_CYCLE, CSR_INSTRET, CSR_TIME, Format, Op};
 
 /// A decoded instruction, 16 bytes. Fields that its [`Format`] does not name are zero.
+///
+/// The order is one in which the host copies an `Option` of it fast: `op`, which says whether there
+/// is one, is last, what is in front of it is aligned.
 #[derive(Copy, Clone, PartialEq, Eq, Debug, Hash)]
+#[repr(C)]
 pub struct Inst {
-    /// The instruction; for a compressed form the one that it expands to.
-    pub op: Op,
     /// Destination register, 0..=31.
     pub rd: u8,
     /// First source register, 0..=31; the 5-bit immediate of `csrr*i`.
@@ -20,6 +22,8 @@ pub struct Inst {
     pub imm: i32,
     /// The instruction word; the halfword for a compressed form.
     pub raw: u32,
+    /// The instruction; for a compressed form the one that it expands to.
+    pub op: Op,
 }
 
 /// Where control goes after an instruction that does not trap.

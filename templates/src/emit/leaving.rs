@@ -280,9 +280,8 @@ impl Emitter<'_> {
     /// A conditional side exit to `target`.
     pub(crate) fn side_exit(&mut self, cond: Cond, target: u64) {
         let refund = self.steps - self.index - 1;
-        let lazies: Vec<(u8, Lazy)> = bits(self.lazy_mask)
-            .filter_map(|r| self.lazy[r as usize & 31].map(|l| (r, l)))
-            .collect();
+        let mut lazies = Vec::with_capacity(self.lazy_mask.count_ones() as usize);
+        lazies.extend(bits(self.lazy_mask).filter_map(|r| self.lazy(r).map(|l| (r, l))));
         let loans = self.loans_at_exit();
         let in_place = lazies.is_empty()
             && loans.iter().all(|l| self.is_in_place(l))
