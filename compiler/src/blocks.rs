@@ -2,12 +2,13 @@
 //! sideways; it ends where control always goes elsewhere and at a backward branch.
 //!
 //! A block does not have to end in front of the next start: where another path joins, what follows
-//! is repeated in both, if it is short. A loop of one block is unrolled. Both save budget checks
-//! and log-pointer updates, and let values be combined over more instructions.
+//! is repeated in both, if it is short. A loop of one block is unrolled, and a call of a short
+//! function that calls none goes through it. All of these save budget checks and log-pointer
+//! updates, and let values be combined over more instructions.
 
 use crate::code::{Instruction, Text};
 use crate::discover::Leaders;
-use hartlog_isa::{Flow, Inst};
+use hartlog_isa::{Flow, Inst, Op};
 use templates::block::{Follow, Step, ends_block};
 
 /// Longest block, in guest instructions.
@@ -15,6 +16,9 @@ pub const MAX_STEPS: usize = 256;
 
 /// Instructions that a block may repeat from blocks that start elsewhere.
 const MAX_REPEATED: usize = 16;
+
+/// Instructions of called functions that a block may go through.
+const MAX_CALLED: usize = 16;
 
 /// A loop of one block is unrolled up to this many instructions...
 const MAX_UNROLLED: usize = 40;
@@ -93,7 +97,7 @@ impl Former<'_> {
     /// Forms the block that starts at an index, in an empty vector.
     fn block(&mut self, start: usize, steps: &mut Block) {
         let mut index = start;
-        let mut repeated = 0;
+        let (mut repeated, mut called) = (0, 0);
         while let Some(instruction) = self.instruction(index) {
             let pc = u64::from(instruction.pc);
             if steps
@@ -118,6 +122,20 @@ impl Former<'_> {
             steps.push(step(instruction));
             let Some(inst) = instruction.inst else { break };
             let target = pc.wrapping_add(i64::from(inst.imm) as u64);
+            if let Some(function) = self.called(steps) {
+                let back = steps.last().map(Step::next);
+                let room = (MAX_CALLED - called).min(MAX_STEPS - steps.len());
+                let Some(n) = self.go_through(function, room, steps) else {
+                    break;
+                };
+                called += n;
+                index += 1;
+                let next = self.instruction(index).map(|i| u64::from(i.pc));
+                if next != back || self.repeatable(index, repeated, steps.len()).is_none() {
+                    break;
+                }
+                continue;
+            }
             if inst.flow() == Flow::Jal && inst.writes().is_none() {
                 match self.text.at(target) {
                     Some(target) if self.repeatable(target, repeated, steps.len()).is_some() => {
@@ -160,6 +178,65 @@ impl Former<'_> {
     fn instruction(&self, index: usize) -> Option<&Instruction> {
         let instruction = self.text.instructions.get(index);
         instruction.filter(|i| i.inst.is_some())
+    }
+
+    /// The number of instructions of a function up to its return, if it has at most `room` and goes
+    /// straight there but for forward branches.
+    fn straight(&self, function: usize, room: usize) -> Option<usize> {
+        for n in 0..room {
+            let inst = self.instruction(function + n)?.inst?;
+            if inst.op == Op::Jalr && (inst.rd, inst.rs1, inst.imm) == (0, RA, 0) {
+                return Some(n + 1);
+            }
+            let forward = inst.flow() == Flow::Branch && inst.imm > 0;
+            if inst.rd == RA || ends_block(&inst) && !forward {
+                return None;
+            }
+        }
+        None
+    }
+
+    /// The index of the function that the last step calls: by `jal`, or `auipc` and `jalr`.
+    fn called(&self, steps: &[Step]) -> Option<usize> {
+        let (call, before) = steps.split_last()?;
+        let inst = call.inst.filter(|i| i.rd == RA)?;
+        let target = match inst.op {
+            Op::Jal => call.target(),
+            Op::Jalr => {
+                let (high, earlier) = before.split_last()?;
+                if earlier.last().is_some_and(|s| s.follow == Follow::Skip) {
+                    return None;
+                }
+                let auipc = high
+                    .inst
+                    .filter(|i| i.op == Op::Auipc && i.rd == inst.rs1)?;
+                let offset = i64::from(auipc.imm) + i64::from(inst.imm);
+                high.pc.wrapping_add(offset as u64) & !1
+            }
+            _ => return None,
+        };
+        self.text.at(target)
+    }
+
+    /// Goes through the function that the last step calls; returns how many steps that took, if it
+    /// may have `room`.
+    fn go_through(&self, function: usize, room: usize, steps: &mut Block) -> Option<usize> {
+        let n = self.straight(function, room)?;
+        if let Some(call) = steps.last_mut() {
+            call.follow = Follow::Target;
+        }
+        for index in function..function + n {
+            steps.extend(self.instruction(index).map(step));
+            if let Some(last) = steps.last_mut()
+                && self.leaders.is_skip(index)
+            {
+                last.follow = Follow::Skip;
+            }
+        }
+        if let Some(last) = steps.last_mut() {
+            last.follow = Follow::Target;
+        }
+        Some(n)
     }
 
     /// Whether a block of `len` steps that has repeated `repeated` already may go on with the

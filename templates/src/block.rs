@@ -8,7 +8,9 @@ use hartlog_isa::{Flow, Inst, Op};
 pub enum Follow {
     /// The next step is the next instruction in memory; a taken branch leaves the block.
     Fall,
-    /// The next step is the target; a branch that is not taken leaves the block.
+    /// The next step is the target; a branch that is not taken leaves the block. `jalr` jumps to an
+    /// address that the steps before it make known: they hold an `auipc`, or the call that it returns
+    /// from.
     Target,
     /// A branch over exactly the next step, which then has no effect and does not count. Never
     /// the last or last but one step of a block.

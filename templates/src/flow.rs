@@ -30,10 +30,16 @@ impl Emitter<'_> {
                     (Taken::Never, None) | (Taken::Always, Some(())) => {}
                 }
             }
-            Flow::Jal => self.link(&inst, step.next()),
+            // A call that the block goes through, or the return from it: the target is the next step.
+            Flow::Jal | Flow::Jalr => {
+                self.consume(&inst);
+                if let Some(rd) = inst.writes() {
+                    self.set_constant(rd, step.next() as i64);
+                }
+            }
             Flow::Next if inst.reads_counter() => self.counter(inst),
             Flow::Next => {}
-            Flow::Jalr | Flow::Ecall | Flow::Trap => unreachable!("{:?} ends a block", inst.op),
+            Flow::Ecall | Flow::Trap => unreachable!("{:?} ends a block", inst.op),
         }
     }
 

@@ -510,3 +510,26 @@ fn word_of_a_carry_is_read_again() {
         equal(&program(&insts, &x, &order));
     }
 }
+
+/// A call whose `auipc` is branched over goes elsewhere than the two say.
+#[test]
+fn call_whose_address_is_computed_only_sometimes() {
+    for equal_values in [0, 1] {
+        let insts = [
+            op(Op::Beq, 0, 10, 11, 8),
+            op(Op::Addi, 0, 0, 0, 0),
+            op(Op::Addi, 12, 12, 0, 1),
+            op(Op::Ebreak, 0, 0, 0, 0),
+            op(Op::Addi, 13, 13, 0, 16),
+            op(Op::Addi, 14, 14, 0, 1),
+            op(Op::Jalr, 0, 1, 0, 0),
+        ];
+        let mut sample = program(&insts, &[(10, 5), (11, 4 + equal_values)], &[]);
+        let (rd, via, to) = (1, 1, 4);
+        sample.items[1].kind = Kind::Far { rd, via, to };
+        let addresses = sample.assemble().addresses;
+        // Where the branch is taken, the function's first instruction is left out.
+        sample.x[1] = addresses[1] + (addresses[5] - addresses[4]);
+        equal(&sample);
+    }
+}

@@ -513,11 +513,11 @@ impl Guest<'_> {
                 let link = self.pool.val(next, 64);
                 self.set(&mut path, inst.rd, link);
                 path.retired += 1;
-                let end = match self.pool.constant(to) {
-                    Some(pc) => GuestEnd::Next(pc),
-                    None => GuestEnd::Indirect(to),
+                let on = match self.pool.constant(to) {
+                    Some(pc) => On::Next(pc),
+                    None => On::End(GuestEnd::Indirect(to)),
                 };
-                return vec![(path, On::End(end))];
+                return vec![(path, on)];
             }
             Flow::Branch => {
                 path.retired += 1;

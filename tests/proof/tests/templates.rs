@@ -87,6 +87,16 @@ fn carries_of_sums() {
 }
 
 #[test]
+fn calls_that_blocks_go_through() {
+    let Some(mut prover) = prover() else { return };
+    let mut report = Report::default();
+    idioms::calls(scope(), &mut |case, _| {
+        report.prove(&mut prover, "calls", case, None);
+    });
+    done(&report);
+}
+
+#[test]
 fn products_with_constants() {
     let Some(mut prover) = prover() else { return };
     let mut report = Report::default();

@@ -126,7 +126,8 @@ impl Maker {
 
     /// A run of code with some structure around it.
     fn part(&mut self) {
-        match self.rng.below(16) {
+        match self.rng.below(17) {
+            16 => self.leaf(),
             0 => {
                 let to = self.target();
                 let rd = self.rng.pick(&[0, 0, 1, 5]);
@@ -307,6 +308,41 @@ impl Maker {
         if !self.rng.one_in(4) {
             let (link, imm) = (self.rng.pick(&[0, 1, rd]), self.rng.pick(&[0, 0, 0, 2, 1]));
             self.push(Inst::new(Op::Jalr, link, rd, 0, imm));
+        }
+    }
+
+    /// A short function, jumped over, and calls of it: blocks go through it.
+    fn leaf(&mut self) {
+        let over = self.items.len();
+        self.push(Inst::new(Op::Jal, 0, 0, 0, 4));
+        let start = self.items.len() as u16;
+        for _ in 0..1 + self.rng.below(4) {
+            if self.rng.one_in(4) {
+                // Within the function, or past its end.
+                let to = self.items.len() as u16 + 1 + self.rng.below(4) as u16;
+                let op = self.rng.pick(&[Op::Beq, Op::Bne, Op::Bltu, Op::Bge]);
+                let (a, b) = (self.src(), self.src());
+                self.control(Inst::new(op, 0, a, b, 0), to);
+            }
+            let mut out = Vec::new();
+            self.idiom(&mut out);
+            out.into_iter().take(4).for_each(|inst| self.push(inst));
+        }
+        self.push(Inst::new(Op::Jalr, 0, 1, 0, 0));
+        let behind = self.items.len() as u16;
+        self.items[over].kind = Kind::To(Inst::new(Op::Jal, 0, 0, 0, 0), behind);
+        for _ in 0..1 + self.rng.below(3) {
+            if self.rng.one_in(3) {
+                let (rd, via) = (1, self.rng.pick(&[1, 1, 5]));
+                self.items.push(Item {
+                    kind: Kind::Far { rd, via, to: start },
+                    short: false,
+                });
+            } else {
+                self.control(Inst::new(Op::Jal, 1, 0, 0, 0), start);
+            }
+            let inst = self.any_pure();
+            self.push(inst);
         }
     }
 

@@ -6,6 +6,7 @@ use crate::case::{self, Case};
 use hartlog_isa::{CSR_INSTRET, Flow, Format, Inst, Op};
 use templates::block::{Follow, ends_block, is_pure, is_skippable};
 use templates::emit::Mode;
+use templates::place::{Placement, available};
 use templates::rewrite::foldable;
 use tests::random::Rng;
 
@@ -327,6 +328,88 @@ pub fn carries(scope: Scope, visit: Visit) {
                             insts.push(Inst::new(Op::Lui, 5, 0, 0, 0x6000));
                             visit(&Case::new(&config, case::straight(&insts)), None);
                         }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Calls that the block goes through: by `jal`, or `auipc` and `jalr`, with the return address in
+/// a host register or in memory, read in the function or not, with ways out of it.
+pub fn calls(_: Scope, visit: Visit) {
+    const RA: u8 = 1;
+    let bodies: [&[Inst]; 5] = [
+        &[],
+        &[Inst::new(Op::Add, 2, 3, 4, 0)],
+        &[
+            Inst::new(Op::Ld, 2, 3, 0, 8),
+            Inst::new(Op::Add, 16, 2, 2, 0),
+        ],
+        &[
+            Inst::new(Op::Sd, 0, 3, RA, 8),
+            Inst::new(Op::Addi, 16, RA, 0, 1),
+        ],
+        &[
+            Inst::new(Op::Sltu, 16, 2, 3, 0),
+            Inst::new(Op::Bne, 0, 2, 4, 64),
+            Inst::new(Op::Lw, 2, 16, 0, 4),
+        ],
+    ];
+    let after: [&[Inst]; 3] = [
+        &[],
+        &[Inst::new(Op::Addi, 5, RA, 0, 2)],
+        &[
+            Inst::new(Op::Bltu, 0, 16, 2, 96),
+            Inst::new(Op::Sd, 0, 2, 3, 0),
+        ],
+    ];
+    const FUNCTION: u64 = case::PC + 0x200;
+    for mode in [Mode::Fast, Mode::Trace, Mode::Replay] {
+        for order in [0, 1] {
+            let mut config = placed(mode, false, 0);
+            if order == 1 {
+                // The return address has no host register.
+                let mut homes: Vec<u8> = config.placement.pinned().map(|(r, _)| r).collect();
+                homes.retain(|r| *r != RA);
+                let free = available(mode != Mode::Fast, config.columns);
+                config.placement = Placement::new(homes, free);
+                config.regions = vec![config.placement.clone()];
+            }
+            for body in bodies {
+                for after in after {
+                    for far in [None, Some(RA), Some(5)] {
+                        let call: Vec<Inst> = match far {
+                            None => vec![Inst::new(Op::Jal, RA, 0, 0, 0x200)],
+                            Some(via) => vec![
+                                Inst::new(Op::Auipc, via, 0, 0, 0),
+                                Inst::new(Op::Jalr, RA, via, 0, 0x200),
+                            ],
+                        };
+                        let mut steps = case::straight(&call);
+                        let back = steps.last().map_or(0, |s| s.next());
+                        let ret = Inst::new(Op::Jalr, 0, RA, 0, 0);
+                        let mut function = case::straight(body);
+                        let end = function.last().map_or(case::PC, |s| s.next());
+                        function.extend(case::straight(&[ret]).into_iter().map(|mut s| {
+                            s.pc = end;
+                            s
+                        }));
+                        for step in &mut function {
+                            step.pc += FUNCTION - case::PC;
+                        }
+                        if let Some(call) = steps.last_mut() {
+                            call.follow = Follow::Target;
+                        }
+                        if let Some(ret) = function.last_mut() {
+                            ret.follow = Follow::Target;
+                        }
+                        steps.extend(function);
+                        steps.extend(case::straight(after).into_iter().map(|mut s| {
+                            s.pc += back - case::PC;
+                            s
+                        }));
+                        visit(&Case::new(&config, steps), None);
                     }
                 }
             }
