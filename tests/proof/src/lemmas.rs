@@ -60,6 +60,13 @@ pub fn lemmas() -> Vec<Lemma> {
             &two(width),
             "(= (bvmul a b) (bvmul b a))",
         ));
+        for condition in ["(or (= a b) c)", "(and (not (= a b)) c)"] {
+            out.push(lemma(
+                format!("of two values that are equal either one, {condition}, {width} bits"),
+                &format!("{}(declare-const c Bool)", two(width)),
+                &format!("(= (ite {condition} a b) (ite c a b))"),
+            ));
+        }
         // What is known of the abstracted functions. The upper half of a product is one of twice
         // the width.
         let high = |extend: &str| {

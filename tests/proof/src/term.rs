@@ -558,6 +558,22 @@ impl Pool {
         if n.kind == Kind::Not {
             return self.ite(n.args[0], b, a);
         }
+        // Where the two are equal, it is the same which of them.
+        let equal = |p: &Pool, t: Term| {
+            let e = p.node(t);
+            e.kind == Kind::Eq && (e.args[..2] == [a, b] || e.args[..2] == [b, a])
+        };
+        for (x, y) in [(0, 1), (1, 0)] {
+            if n.kind == Kind::Or && equal(self, n.args[x]) {
+                return self.ite(n.args[y], a, b);
+            }
+            if n.kind == Kind::And {
+                let not = self.node(n.args[x]);
+                if not.kind == Kind::Not && equal(self, not.args[0]) {
+                    return self.ite(n.args[y], a, b);
+                }
+            }
+        }
         let width = self.width(a);
         if width == 1 && self.constant(a) == Some(1) && self.constant(b) == Some(0) {
             return c;

@@ -247,12 +247,40 @@ fn random_term(rng: &mut Rng, pool: &mut Pool, terms: &[Valued]) -> Valued {
         let values: Vec<(u64, u8)> = operands.iter().map(|o| (o.1, pool.width(o.0))).collect();
         (pool.make(kind, width, &args), apply(kind, width, &values))
     };
-    match rng.below(10) {
+    match rng.below(11) {
+        10 if width > 1 => {
+            // A value and its multiple.
+            let value = rng.below(u64::from(width)) | rng.below(2) << 63;
+            let value = value & mask(width);
+            let c = (pool.val(value, width), value);
+            let kind = rng.pick(&[Shl, Shl, Mul]);
+            let multiple = make(pool, kind, width, &[a, c]);
+            if rng.one_in(2) {
+                let minus = make(pool, Neg, width, &[a]);
+                make(pool, Add, width, &[multiple, minus])
+            } else {
+                make(pool, Add, width, &[a, multiple])
+            }
+        }
         0 => make(pool, Neg, width, &[a]),
         1 => make(pool, Not, width, &[a]),
         2 => {
-            let c = of_width(rng, pool, 1);
+            let mut c = of_width(rng, pool, 1);
             let b = of_width(rng, pool, width);
+            if rng.one_in(2) {
+                // Whether the two are equal is part of the condition.
+                let mut equal = make(pool, Eq, 1, &[a, b]);
+                if rng.one_in(2) {
+                    equal = make(pool, Not, 1, &[equal]);
+                }
+                let pair = if rng.one_in(2) {
+                    [c, equal]
+                } else {
+                    [equal, c]
+                };
+                let kind = rng.pick(&[Or, And]);
+                c = make(pool, kind, 1, &pair);
+            }
             make(pool, Ite, width, &[c, a, b])
         }
         3 if width > 1 => {

@@ -2,7 +2,7 @@
 
 use hartlog_isa::Op;
 use proof::check::Prover;
-use proof::families::{Report, idioms, prepared::prepared, scope, single};
+use proof::families::{Report, Scope, idioms, prepared::prepared, scope, single};
 use proof::smt::{TIMEOUT, available};
 
 /// A prover; `None` without a solver, which is said.
@@ -20,6 +20,14 @@ fn prover() -> Option<Prover> {
     }
 }
 
+/// What takes long says how far it is.
+fn progress(report: &Report, op: Op) {
+    if scope() == Scope::Full {
+        let blocks: u64 = report.families.values().map(|(c, _)| c.blocks).sum();
+        eprintln!("{}: {blocks} blocks", op.mnemonic());
+    }
+}
+
 fn done(report: &Report) {
     println!("{}", report.summary());
     assert!(report.refuted.is_empty(), "{}", report.summary());
@@ -33,6 +41,7 @@ fn every_instruction_in_every_placement() {
         single(*op, scope(), &mut |case, immediate| {
             report.prove(&mut prover, op.mnemonic(), case, immediate);
         });
+        progress(&report, *op);
         let blocks = report
             .families
             .get(op.mnemonic())
@@ -115,6 +124,7 @@ fn prepared_operands() {
         prepared(*op, scope(), &mut |case, _| {
             report.prove(&mut prover, "prepared operands", case, None);
         });
+        progress(&report, *op);
     }
     done(&report);
 }
@@ -128,6 +138,7 @@ fn values_folded_into_their_reader() {
         idioms::folded(*op, scope(), &mut |case, _| {
             report.prove(&mut prover, "folded values", case, None);
         });
+        progress(&report, *op);
     }
     done(&report);
 }
