@@ -508,6 +508,10 @@ impl Pool {
                     let x = self.node(n.args[0]).args[0];
                     return self.eq(x, n.args[1]);
                 }
+                Kind::Neg => {
+                    let minus = self.neg(b);
+                    return self.eq(n.args[0], minus);
+                }
                 Kind::ZeroExtend if c <= mask(self.width(n.args[0])) => {
                     let inner = self.width(n.args[0]);
                     let c = self.val(c, inner);
@@ -559,17 +563,15 @@ impl Pool {
             return self.ite(n.args[0], b, a);
         }
         // Where the two are equal, it is the same which of them.
-        let equal = |p: &Pool, t: Term| {
-            let e = p.node(t);
-            e.kind == Kind::Eq && (e.args[..2] == [a, b] || e.args[..2] == [b, a])
-        };
-        for (x, y) in [(0, 1), (1, 0)] {
-            if n.kind == Kind::Or && equal(self, n.args[x]) {
-                return self.ite(n.args[y], a, b);
-            }
-            if n.kind == Kind::And {
-                let not = self.node(n.args[x]);
-                if not.kind == Kind::Not && equal(self, not.args[0]) {
+        if matches!(n.kind, Kind::Or | Kind::And) {
+            let equal = self.eq(a, b);
+            let without = if n.kind == Kind::Or {
+                equal
+            } else {
+                self.not(equal)
+            };
+            for (x, y) in [(0, 1), (1, 0)] {
+                if n.args[x] == without {
                     return self.ite(n.args[y], a, b);
                 }
             }
