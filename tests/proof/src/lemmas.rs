@@ -60,6 +60,11 @@ pub fn lemmas() -> Vec<Lemma> {
             &two(width),
             "(= (bvmul a b) (bvmul b a))",
         ));
+        out.push(lemma(
+            format!("a sum is less than both addends or neither, {width} bits"),
+            &two(width),
+            "(= (bvult a b) (bvult a (bvsub a b)))",
+        ));
         for condition in ["(or (= a b) c)", "(and (not (= a b)) c)"] {
             out.push(lemma(
                 format!("of two values that are equal either one, {condition}, {width} bits"),

@@ -536,6 +536,9 @@ impl Pool {
             }
             _ => {}
         }
+        // A sum is less than one addend if it is less than the other: then there is a carry.
+        let other = self.sub(a, b);
+        let b = b.min(other);
         self.build(Kind::LessU, 1, &[a, b])
     }
 
