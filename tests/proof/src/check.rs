@@ -593,17 +593,24 @@ impl Prover {
         unit.config.regions[region as usize].clone()
     }
 
-    /// A way out to the guest pc `to`, which rdx tells in entries of the jump table.
+    /// A way out to the guest pc `to`, which is even: rdx is its entry of the jump table, inside of it
+    /// or not.
     fn far(&mut self, unit: &Unit, state: &State, to: Term) -> Equation {
+        let half = self.entry(unit, to);
+        equation("number of the entry", 0, state.gpr[RDX], half)
+    }
+
+    /// (to - base) / 2
+    fn entry(&mut self, unit: &Unit, to: Term) -> Term {
         let p = &mut self.pool;
-        let distance = p.shift_by(crate::term::Kind::Shl, state.gpr[RDX], 1);
         let base = p.val(unit.config.table_base, 64);
-        let at = p.add(distance, base);
-        equation("pc", 0, at, to)
+        let distance = p.sub(to, base);
+        p.shift_by(crate::term::Kind::Shr, distance, 1)
     }
 
     /// A jump through the table to the guest pc `to`: the host address `at` is that of its entry.
     fn table(&mut self, unit: &Unit, state: &State, at: Term, to: Term) -> Vec<Equation> {
+        let half = self.entry(unit, to);
         let p = &mut self.pool;
         let (no, yes) = (p.bool(false), p.bool(true));
         let [read] = state.table[..] else {
@@ -613,12 +620,9 @@ impl Prover {
             return vec![equation("width of the entry", 0, no, yes)];
         }
         let pointer = p.var(REGISTERS[crate::x86::RBP], 64);
-        let base = p.val(unit.config.table_base, 64);
-        let distance = p.sub(to, base);
-        let bytes = p.val(unit.config.table_bytes, 64);
-        let inside = p.less_u(distance, bytes);
-        // Entry (pc - base) / 2, four bytes each. Targets are even.
-        let half = p.shift_by(crate::term::Kind::Shr, distance, 1);
+        // Targets, and the table's base, are even: an entry for each halfword, four bytes each.
+        let entries = p.val(unit.config.table_bytes / 2, 64);
+        let inside = p.less_u(half, entries);
         let four = p.shift_by(crate::term::Kind::Shl, half, 2);
         let first = p.val(i64::from(offset::TABLE) as u64, 64);
         let entry = p.add(four, first);

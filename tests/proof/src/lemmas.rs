@@ -65,6 +65,15 @@ pub fn lemmas() -> Vec<Lemma> {
             &two(width),
             "(= (bvult a b) (bvult a (bvsub a b)))",
         ));
+        let (one, even) = (format!("(_ bv1 {width})"), "(= ((_ extract 0 0) b) #b0)");
+        out.push(lemma(
+            format!("an even number does not change what is shifted out, {width} bits"),
+            &two(width),
+            &format!(
+                "(=> {even} (= (bvlshr (bvadd (bvand a (bvnot {one})) b) {one}) \
+                 (bvlshr (bvadd a b) {one})))"
+            ),
+        ));
         for condition in ["(or (= a b) c)", "(and (not (= a b)) c)"] {
             out.push(lemma(
                 format!("of two values that are equal either one, {condition}, {width} bits"),

@@ -459,6 +459,18 @@ impl Pool {
             return a;
         }
         let width = self.width(a);
+        if kind == Kind::Shr && self.constant(amount) == Some(1) {
+            // The last bit is shifted out, and an even number does not change it.
+            let n = self.node(a);
+            if n.kind == Kind::Add && self.constant(n.args[1]).is_some_and(|c| c % 2 == 0) {
+                let x = self.node(n.args[0]);
+                let even = Some(mask(width) - 1);
+                if x.kind == Kind::And && self.constant(x.args[1]) == even {
+                    let sum = self.add(x.args[0], n.args[1]);
+                    return self.shift(Kind::Shr, sum, amount);
+                }
+            }
+        }
         if kind == Kind::Shl
             && let Some(by) = self.constant(amount)
             && by < u64::from(width)
