@@ -379,7 +379,10 @@ impl Prover {
             Claim::Equal(equations) => {
                 let mut differs = self.pool.bool(false);
                 for e in &equations {
-                    let equal = self.pool.eq(e.host, e.guest);
+                    let mut equal = self.pool.eq(e.host, e.guest);
+                    if self.pool.constant(equal).is_none() {
+                        equal = self.pool.assuming(equal, &facts);
+                    }
                     let different = self.pool.not(equal);
                     differs = self.pool.or(differs, different);
                 }

@@ -762,6 +762,42 @@ impl Pool {
         }
     }
 
+    /// A term where all `facts` hold (one bit each): what they say, or deny, is put in.
+    pub fn assuming(&mut self, t: Term, facts: &[Term]) -> Term {
+        let mut known = HashMap::new();
+        let (no, yes) = (self.bool(false), self.bool(true));
+        let mut todo: Vec<(Term, bool)> = facts.iter().map(|f| (*f, true)).collect();
+        while let Some((fact, holds)) = todo.pop() {
+            let n = self.node(fact);
+            match (n.kind, holds) {
+                (Kind::Not, _) => todo.push((n.args[0], !holds)),
+                (Kind::And, true) | (Kind::Or, false) => {
+                    todo.extend(n.args().iter().map(|a| (*a, holds)));
+                }
+                _ => {
+                    if n.kind == Kind::Eq && holds && self.constant(n.args[1]).is_some() {
+                        known.insert(n.args[0], n.args[1]);
+                    }
+                    known.insert(fact, if holds { yes } else { no });
+                }
+            }
+        }
+        for below in self.reachable(&[t]) {
+            if known.contains_key(&below) {
+                continue;
+            }
+            let n = self.node(below);
+            let args: Vec<Term> = n.args().iter().map(|a| known[a]).collect();
+            let now = if args == n.args() {
+                below
+            } else {
+                self.make(n.kind, n.width, &args)
+            };
+            known.insert(below, now);
+        }
+        known[&t]
+    }
+
     /// The terms below `roots`, operands first.
     pub fn reachable(&self, roots: &[Term]) -> Vec<Term> {
         let mut seen = std::collections::HashSet::new();

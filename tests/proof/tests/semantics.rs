@@ -208,6 +208,23 @@ fn simplification_keeps_values() {
             terms.push((t, v));
             compared += 1;
         }
+        // Under what holds of these values, a term is what it is.
+        for _ in 0..20 {
+            let facts: Vec<Term> = (0..4)
+                .map(|_| {
+                    loop {
+                        let (t, v) = terms[rng.below(terms.len() as u64) as usize];
+                        match (pool.width(t), v) {
+                            (1, 1) => break t,
+                            (1, _) => break pool.not(t),
+                            _ => {}
+                        }
+                    }
+                })
+                .collect();
+            let (t, v) = terms[rng.below(terms.len() as u64) as usize];
+            terms.push((pool.assuming(t, &facts), v));
+        }
         let roots: Vec<Term> = terms.iter().map(|t| t.0).collect();
         let variable = |name: &str, width: u8| {
             let found = values.iter().find(|(n, w, _)| n == name && *w == width);
