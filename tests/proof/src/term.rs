@@ -376,6 +376,26 @@ impl Pool {
         if a == b {
             return a;
         }
+        // x < y or x = y: not y < x
+        for (less, equal) in [(a, b), (b, a)] {
+            let n = self.node(less);
+            let [x, y, _] = n.args;
+            match n.kind {
+                Kind::LessU => {
+                    for y in [y, self.sub(x, y)] {
+                        if self.eq(x, y) == equal {
+                            let greater = self.less_u(y, x);
+                            return self.not(greater);
+                        }
+                    }
+                }
+                Kind::LessS if self.eq(x, y) == equal => {
+                    let greater = self.less_s(y, x);
+                    return self.not(greater);
+                }
+                _ => {}
+            }
+        }
         self.commuted(Kind::Or, a, b)
     }
 

@@ -265,6 +265,18 @@ fn random_term(rng: &mut Rng, pool: &mut Pool, terms: &[Valued]) -> Valued {
         (pool.make(kind, width, &args), apply(kind, width, &values))
     };
     match rng.below(11) {
+        6 if rng.one_in(2) => {
+            // Less or equal, as the host's flags tell it.
+            let b = of_width(rng, pool, width);
+            let kind = rng.pick(&[LessS, LessU]);
+            let pair = [make(pool, kind, 1, &[a, b]), make(pool, Eq, 1, &[a, b])];
+            let pair = if rng.one_in(2) {
+                pair
+            } else {
+                [pair[1], pair[0]]
+            };
+            make(pool, Or, 1, &pair)
+        }
         10 if width > 1 => {
             // A value and its multiple.
             let value = rng.below(u64::from(width)) | rng.below(2) << 63;
