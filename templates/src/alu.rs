@@ -397,11 +397,7 @@ impl Emitter<'_> {
     }
 
     fn sub(&mut self, size: Size, rd: u8, rs1: u8, rs2: u8) {
-        let (a, b) = if size == Size::Q {
-            (self.full(rs1), self.full(rs2))
-        } else {
-            (self.home(rs1), self.home(rs2))
-        };
+        let (a, b) = (self.operand_of(size, rs1), self.operand_of(size, rs2));
         let dst = self.dst(rd);
         let mut borrow = false;
         if b == Src::Reg(dst) && a != b {
@@ -414,13 +410,9 @@ impl Emitter<'_> {
             self.apply(Alu::Sub, size, dst, b);
             borrow = size == Size::Q && rd != rs1 && rd != rs2 && self.redirect.is_none();
         }
-        if size == Size::Q {
-            self.done(rd, dst);
-            if borrow {
-                self.carry = Some((self.asm.flags(), rs1, rs2));
-            }
-        } else {
-            self.done_word(rd, dst)
+        self.done_of(size, rd, dst);
+        if borrow {
+            self.carry = Some((self.asm.flags(), rs1, rs2));
         }
     }
 
@@ -660,28 +652,16 @@ impl Emitter<'_> {
     }
 
     fn shift_var(&mut self, op: Shift, size: Size, rd: u8, rs1: u8, rs2: u8) {
-        let src = if size == Size::Q {
-            self.full(rs1)
-        } else {
-            self.home(rs1)
-        };
+        let src = self.operand_of(size, rs1);
         let count = self.reg_low(rs2, D);
         let src = self.rm(src);
         let dst = self.dst(rd);
         self.asm.shift_var(op, size, dst, src, count);
-        if size == Size::Q {
-            self.done(rd, dst)
-        } else {
-            self.done_word(rd, dst)
-        }
+        self.done_of(size, rd, dst);
     }
 
     fn rotate_imm(&mut self, size: Size, rd: u8, rs1: u8, amount: u8) {
-        let src = if size == Size::Q {
-            self.full(rs1)
-        } else {
-            self.home(rs1)
-        };
+        let src = self.operand_of(size, rs1);
         let dst = self.dst(rd);
         if src == Src::Reg(dst) {
             self.asm.shift_imm(Shift::Ror, size, dst, amount);
@@ -689,11 +669,7 @@ impl Emitter<'_> {
             let src = self.rm(src);
             self.asm.rorx(size, dst, src, amount);
         }
-        if size == Size::Q {
-            self.done(rd, dst)
-        } else {
-            self.done_word(rd, dst)
-        }
+        self.done_of(size, rd, dst);
     }
 
     /// Rotation towards `op`: two shifts in opposite directions, counts modulo the size.
@@ -703,11 +679,7 @@ impl Emitter<'_> {
         } else {
             Shift::Shl
         };
-        let src = if size == Size::Q {
-            self.full(rs1)
-        } else {
-            self.home(rs1)
-        };
+        let src = self.operand_of(size, rs1);
         let src = self.rm(src);
         let count = self.reg_low(rs2, D);
         self.asm.shift_var(op, size, A, src, count);
@@ -717,11 +689,7 @@ impl Emitter<'_> {
         self.asm.unary(Unary::Neg, Size::D, D);
         self.asm.shift_var(back, size, D, src, D);
         self.asm.alu(Alu::Or, size, A, D);
-        if size == Size::Q {
-            self.done(rd, A)
-        } else {
-            self.done_word(rd, A)
-        }
+        self.done_of(size, rd, A);
     }
 
     /// `rs2 + rs1 * scale`, rs1 zero-extended from 32 bits if `uw`.
@@ -773,11 +741,7 @@ impl Emitter<'_> {
     }
 
     fn count(&mut self, op: Count, size: Size, rd: u8, rs1: u8) {
-        let src = if size == Size::Q {
-            self.full(rs1)
-        } else {
-            self.home(rs1)
-        };
+        let src = self.operand_of(size, rs1);
         let src = self.rm(src);
         let dst = self.dst(rd);
         self.asm.count(op, size, dst, src);

@@ -1,9 +1,12 @@
 //! A thin assembler over iced-x86: register and operand types that make a wrong encoding
 //! unspellable, labels, and one method per kind of host instruction that templates use.
 
+mod flags;
 mod operand;
 
 pub use operand::{Alu, Bit, Cond, Count, Gpr, Mem, Rm, Shift, Size, Unary};
+
+use flags::Flags;
 
 use crate::encode::{Buffer, Encodings, Operand, Wanted};
 use iced_x86::{Code, Register};
@@ -40,11 +43,7 @@ fn xmm(x: u8) -> Register {
 /// The code of one definition as it grows.
 pub struct Asm {
     code: Buffer,
-    /// Offset behind the last instruction that may have changed the flags.
-    flags: u32,
-    /// Of which register the zero and the sign flag are, and at which width, as long as
-    /// [`Asm::flags`] is this.
-    tested: Option<(u32, Gpr, Size)>,
+    flags: Flags,
     /// See [`Asm::backlog`].
     backlog: i32,
     /// What a product of 128 bits takes off the backlog.
@@ -66,8 +65,7 @@ impl Asm {
     pub fn new() -> Asm {
         Asm {
             code: Buffer::default(),
-            flags: 0,
-            tested: None,
+            flags: Flags::default(),
             backlog: BACKLOG_BEFORE,
             product: 0,
             encodings: Encodings::new(),
@@ -83,40 +81,12 @@ impl Asm {
 
     /// Offset behind the last instruction that may have changed the flags.
     pub fn flags(&self) -> u32 {
-        self.flags
+        self.flags.changed
     }
 
     /// The condition of the flags as they are that holds if `r` compared with 0 meets `cond`.
     pub fn known_of_zero(&self, cond: Cond, size: Size, r: Gpr) -> Option<Cond> {
-        let (at, tested, width) = self.tested?;
-        if (at, tested) != (self.flags, r) {
-            return None;
-        }
-        match cond {
-            // Operations of 32 bits leave zeros above.
-            Cond::E | Cond::Ne if width == size || size == Size::Q => Some(cond),
-            Cond::L if width == size => Some(Cond::S),
-            Cond::Ge if width == size => Some(Cond::Ns),
-            _ => None,
-        }
-    }
-
-    /// The last instruction set the zero and the sign flag by its result in `r`.
-    fn result_in(&mut self, r: Gpr, size: Size) {
-        self.tested = Some((self.flags, r, size));
-    }
-
-    /// An instruction that leaves the flags alone wrote `r`.
-    fn overwritten(&mut self, r: Gpr) {
-        if self.tested.is_some_and(|(_, tested, _)| tested == r) {
-            self.tested = None;
-        }
-    }
-
-    /// Code that comes from elsewhere goes on here: what the flags tell is not known.
-    fn joined(&mut self) {
-        self.tested = None;
-        self.flags = self.pos();
+        self.flags.of_zero(cond, size, r)
     }
 
     /// Forgets the stores so far.
@@ -151,8 +121,7 @@ impl Asm {
         // The buffer stays for the next definition.
         let code = self.code.code().to_vec();
         self.code.clear();
-        self.flags = 0;
-        self.tested = None;
+        self.flags = Flags::default();
         code
     }
 
@@ -165,7 +134,7 @@ impl Asm {
     /// Binds a label to the next instruction.
     pub fn bind(&mut self, label: Label) {
         self.labels[label.0 as usize] = self.pos();
-        self.joined();
+        self.flags.joined(self.pos());
     }
 
     #[inline(always)]
@@ -186,7 +155,7 @@ impl Asm {
         };
         self.backlog = (self.backlog - 1).max(-LONGEST_BACKLOG);
         if !keeps_flags {
-            self.flags = self.pos();
+            self.flags.changed = self.pos();
         }
         true
     }
@@ -246,7 +215,7 @@ impl Asm {
         };
         self.r_rm(code, dst.of(size), src.into(), size);
         if op != Alu::Cmp {
-            self.result_in(dst, size);
+            self.flags.result_in(dst, size);
         }
     }
 
@@ -345,7 +314,7 @@ impl Asm {
         if let Rm::R(r) = dst
             && op != Alu::Cmp
         {
-            self.result_in(r, size);
+            self.flags.result_in(r, size);
         }
     }
 
@@ -373,7 +342,7 @@ impl Asm {
         if size == Size::Q && src == Rm::R(dst) {
             return;
         }
-        self.overwritten(dst);
+        self.flags.overwritten(dst);
         self.r_rm(
             sized!(size, Mov_r32_rm32, Mov_r64_rm64),
             dst.of(size),
@@ -384,7 +353,7 @@ impl Asm {
 
     /// `mov dst, imm` in the shortest form. Leaves the flags alone.
     pub fn mov_imm(&mut self, dst: Gpr, imm: i64) {
-        self.overwritten(dst);
+        self.flags.overwritten(dst);
         if let Ok(v) = u32::try_from(imm) {
             self.emit(Code::Mov_r32_imm32, [dst.of(Size::D).into(), v.into()]);
         } else if let Ok(v) = i32::try_from(imm) {
@@ -432,7 +401,7 @@ impl Asm {
             Size::Q => Code::Mov_r64_rm64,
         };
         let to = if from == Size::Q { Size::Q } else { Size::D };
-        self.overwritten(dst);
+        self.flags.overwritten(dst);
         self.r_rm(code, dst.of(to), src.into(), from);
     }
 
@@ -445,23 +414,17 @@ impl Asm {
             Size::Q => Code::Mov_r64_rm64,
         };
         let src = src.into();
-        match &mut self.tested {
-            // The sign stays, and what is zero.
-            Some((_, tested, width)) if from == Size::D && src == Rm::R(dst) && *tested == dst => {
-                if *width == Size::D {
-                    *width = Size::Q;
-                } else {
-                    self.tested = None;
-                }
-            }
-            _ => self.overwritten(dst),
+        if from == Size::D && src == Rm::R(dst) {
+            self.flags.extended(dst);
+        } else {
+            self.flags.overwritten(dst);
         }
         self.r_rm(code, dst.of(Size::Q), src, from);
     }
 
     /// `lea dst, mem` (32 or 64 bits of result)
     pub fn lea(&mut self, size: Size, dst: Gpr, mem: Mem) {
-        self.overwritten(dst);
+        self.flags.overwritten(dst);
         self.emit(
             sized!(size, Lea_r32_m, Lea_r64_m),
             [dst.of(size).into(), mem.into()],
@@ -483,7 +446,7 @@ impl Asm {
             && op != Shift::Ror
             && !amount.is_multiple_of(bits)
         {
-            self.result_in(r, size);
+            self.flags.result_in(r, size);
         }
     }
 
@@ -536,8 +499,8 @@ impl Asm {
     /// `mulx high, low, src`: rdx times src, no flags
     pub fn mulx(&mut self, high: Gpr, low: Gpr, src: impl Into<Rm>) {
         let code = Code::VEX_Mulx_r64_r64_rm64;
-        self.overwritten(high);
-        self.overwritten(low);
+        self.flags.overwritten(high);
+        self.flags.overwritten(low);
         let (high, low) = (high.of(Size::Q), low.of(Size::Q));
         match src.into() {
             Rm::R(r) => self.emit(code, [high.into(), low.into(), r.of(Size::Q).into()]),
@@ -797,7 +760,7 @@ impl Asm {
         let distance = self.pos() - jump;
         debug_assert!(distance < 128, "short jump over {distance} bytes");
         self.code.code()[jump as usize - 1] = distance as u8;
-        self.joined();
+        self.flags.joined(self.pos());
     }
 
     /// `jcc` to an offset behind us, short where possible.

@@ -44,46 +44,26 @@ impl Emitter<'_> {
     }
 
     fn load_rax(&mut self, size: Size, r: u8) {
-        let src = if size == Size::Q {
-            self.full(r)
-        } else {
-            self.home(r)
-        };
+        let src = self.operand_of(size, r);
         self.load(size, A, src);
     }
 
     fn multiply(&mut self, size: Size, rd: u8, rs1: u8, rs2: u8) {
-        let (a, b) = if size == Size::Q {
-            (self.full(rs1), self.full(rs2))
-        } else {
-            (self.home(rs1), self.home(rs2))
-        };
+        let (a, b) = (self.operand_of(size, rs1), self.operand_of(size, rs2));
         let dst = self.dst(rd);
         let (a, b) = if b == Src::Reg(dst) { (b, a) } else { (a, b) };
         self.load(size, dst, a);
         let other = self.rm(b);
         self.asm.imul(size, dst, other);
-        if size == Size::Q {
-            self.done(rd, dst)
-        } else {
-            self.done_word(rd, dst)
-        }
+        self.done_of(size, rd, dst);
     }
 
     fn multiply_imm(&mut self, size: Size, rd: u8, rs1: u8, imm: i32) {
-        let src = if size == Size::Q {
-            self.full(rs1)
-        } else {
-            self.home(rs1)
-        };
+        let src = self.operand_of(size, rs1);
         let dst = self.dst(rd);
         let src = self.rm(src);
         self.asm.imul_imm(size, dst, src, imm);
-        if size == Size::Q {
-            self.done(rd, dst)
-        } else {
-            self.done_word(rd, dst)
-        }
+        self.done_of(size, rd, dst);
     }
 
     fn multiply_high_unsigned(&mut self, rd: u8, rs1: u8, rs2: u8) {
@@ -115,20 +95,12 @@ impl Emitter<'_> {
     /// overflow has the dividend as quotient and remainder 0.
     fn divide(&mut self, size: Size, signed: bool, rd: u8, rs1: u8, rs2: u8, result: Gpr) {
         self.divide_both(size, signed, rs1, rs2);
-        if size == Size::Q {
-            self.done(rd, result)
-        } else {
-            self.done_word(rd, result)
-        }
+        self.done_of(size, rd, result);
     }
 
     /// Leaves the quotient in rax and the remainder in rdx.
     pub(crate) fn divide_both(&mut self, size: Size, signed: bool, rs1: u8, rs2: u8) {
-        let divisor = if size == Size::Q {
-            self.full(rs2)
-        } else {
-            self.home(rs2)
-        };
+        let divisor = self.operand_of(size, rs2);
         self.load_rax(size, rs1);
         let divisor = self.rm(divisor);
         match divisor {

@@ -95,13 +95,8 @@ impl Emitter<'_> {
                 self.divide_both(size, signed, inst.rs1, inst.rs2);
                 self.half_of_pair(in_rax, A);
                 self.half_of_pair(in_rdx, D);
-                if size == Size::Q {
-                    self.done(in_rax, A);
-                    self.done(in_rdx, D);
-                } else {
-                    self.done_word(in_rax, A);
-                    self.done_word(in_rdx, D);
-                }
+                self.done_of(size, in_rax, A);
+                self.done_of(size, in_rdx, D);
             }
         }
         true

@@ -23,6 +23,15 @@ impl Emitter<'_> {
         self.home(r)
     }
 
+    /// Home of `r` for an operation of this size, which 32 bits of it may suffice for.
+    pub(crate) fn operand_of(&mut self, size: Size, r: u8) -> Src {
+        if size == Size::Q {
+            self.full(r)
+        } else {
+            self.home(r)
+        }
+    }
+
     pub(super) fn extend(&mut self, r: u8) {
         if let Src::Reg(home) = self.home(r) {
             self.asm.movsx(Size::D, home, home);
@@ -143,6 +152,15 @@ impl Emitter<'_> {
                 self.asm.movsx(Size::D, at, at);
                 self.done_sext(rd, at);
             }
+        }
+    }
+
+    /// [`Emitter::done`] or [`Emitter::done_word`], by the size of the operation.
+    pub(crate) fn done_of(&mut self, size: Size, rd: u8, at: Gpr) {
+        if size == Size::Q {
+            self.done(rd, at)
+        } else {
+            self.done_word(rd, at)
         }
     }
 
