@@ -6,7 +6,7 @@
 //! function that calls none goes through it. All of these save budget checks and log-pointer
 //! updates, and let values be combined over more instructions.
 
-use crate::code::{Instruction, Text};
+use crate::code::{Instruction, Text, far_target};
 use crate::discover::Leaders;
 use hartlog_isa::{Flow, Inst, Op};
 use templates::block::{Follow, Step, ends_block};
@@ -207,11 +207,7 @@ impl Former<'_> {
                 if earlier.last().is_some_and(|s| s.follow == Follow::Skip) {
                     return None;
                 }
-                let auipc = high
-                    .inst
-                    .filter(|i| i.op == Op::Auipc && i.rd == inst.rs1)?;
-                let offset = i64::from(auipc.imm) + i64::from(inst.imm);
-                high.pc.wrapping_add(offset as u64) & !1
+                far_target(high.pc, &high.inst?, &inst)?
             }
             _ => return None,
         };

@@ -2,7 +2,7 @@
 
 use crate::Error;
 use hartlog_elf::Elf;
-use hartlog_isa::{DecodeError, Inst, decode_at};
+use hartlog_isa::{DecodeError, Inst, Op, decode_at};
 use std::ops::Range;
 
 /// An instruction at its address.
@@ -198,4 +198,11 @@ pub fn decode(elf: &Elf, warnings: &mut Vec<String>) -> Result<Text, Error> {
         ));
     }
     Ok(text)
+}
+
+/// Where a `jalr` goes whose base is what an `auipc` at `pc` computes.
+pub(crate) fn far_target(pc: u64, auipc: &Inst, jalr: &Inst) -> Option<u64> {
+    let pair = auipc.op == Op::Auipc && jalr.op == Op::Jalr && auipc.rd == jalr.rs1;
+    let offset = i64::from(auipc.imm) + i64::from(jalr.imm);
+    pair.then(|| pc.wrapping_add(offset as u64) & !1)
 }

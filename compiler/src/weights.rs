@@ -1,7 +1,7 @@
 //! Which guest registers are hot: static uses, weighted by loop depth and
 //! by how often the function is called, as far as the code tells.
 
-use crate::code::Text;
+use crate::code::{Text, far_target};
 use hartlog_isa::{Inst, Op};
 
 /// Loops nested deeper than this count no further.
@@ -49,8 +49,6 @@ fn function_of(starts: &[u64], pc: u64) -> usize {
 /// and so does whatever its caller's calls count. Recursion counts as a loop.
 fn call_counts(text: &Text, depths: &[u32], starts: &[u64]) -> Vec<u64> {
     let mut edges = Vec::new();
-    // The last `auipc`: where it stands, and what it wrote to which register.
-    let mut high: Option<(usize, u8, u64)> = None;
     for (i, instruction) in text.instructions.iter().enumerate() {
         let pc = u64::from(instruction.pc);
         let Some(inst) = instruction.inst else {
@@ -58,15 +56,11 @@ fn call_counts(text: &Text, depths: &[u32], starts: &[u64]) -> Vec<u64> {
         };
         let target = match inst.op {
             Op::Jal if inst.rd != 0 => Some(pc.wrapping_add(i64::from(inst.imm) as u64)),
-            // `auipc` and `jalr`: a call over a distance.
-            Op::Jalr if inst.rd != 0 => high
-                .filter(|(at, rd, _)| *at + 1 == i && *rd == inst.rs1)
-                .map(|(_, _, base)| base.wrapping_add(i64::from(inst.imm) as u64)),
-            Op::Auipc => {
-                let base = pc.wrapping_add(i64::from(inst.imm) as u64);
-                high = Some((i, inst.rd, base));
-                None
-            }
+            // A call over a distance.
+            Op::Jalr if inst.rd != 0 => i.checked_sub(1).and_then(|before| {
+                let high = &text.instructions[before];
+                far_target(u64::from(high.pc), &high.inst?, &inst)
+            }),
             _ => None,
         };
         if let Some(target) = target {

@@ -85,3 +85,13 @@ impl Rng {
         }
     }
 }
+
+/// A number in the environment, by which a test is told how much to do, or what.
+pub fn number(name: &str, radix: u32) -> Option<u64> {
+    u64::from_str_radix(&std::env::var(name).ok()?, radix).ok()
+}
+
+/// `HARTLOG_CASES`: how many programs.
+pub fn cases(default: u64) -> u64 {
+    number("HARTLOG_CASES", 10).unwrap_or(default)
+}

@@ -5,18 +5,11 @@ use hartlog_isa::{Effect, Inst, Op};
 use std::collections::HashMap;
 use tests::lockstep::{Native, compare};
 use tests::program::Mode;
-use tests::random::Rng;
+use tests::random::{Rng, cases};
 use tests::reference::Stop;
 use tests::sample::{BASE_BAD, BASE_DATA, BASE_ODD, BASE_TABLE, Item, Kind, Sample};
 
 const LIMIT: u64 = 400;
-
-fn programs(default: u64) -> u64 {
-    std::env::var("HARTLOG_CASES")
-        .ok()
-        .and_then(|n| n.parse().ok())
-        .unwrap_or(default)
-}
 
 /// Instructions that trap always, whatever the program did before.
 fn trapping(rng: &mut Rng) -> Item {
@@ -89,7 +82,7 @@ fn trapping(rng: &mut Rng) -> Item {
 #[test]
 fn faults_are_exact_at_every_position() {
     let mut reached: HashMap<String, u64> = HashMap::new();
-    for seed in 0..programs(60) {
+    for seed in 0..cases(60) {
         let mut rng = Rng::new(seed);
         let sample = Sample::new(seed, 8 + rng.below(24) as usize);
         for position in 0..sample.items.len() {

@@ -14,17 +14,11 @@ use replay::trace::Trace;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use tests::guests::{Scratch, build, interpret, run};
+use tests::random::cases;
 use tests::sample::Sample;
 
 /// Programs that do not end by themselves are left out.
 const LIMIT: u64 = 20_000;
-
-fn cases() -> u64 {
-    std::env::var("HARTLOG_CASES")
-        .ok()
-        .and_then(|n| n.parse().ok())
-        .unwrap_or(60)
-}
 
 fn qemu() -> Option<PathBuf> {
     let path = std::env::var_os("PATH")?;
@@ -148,7 +142,7 @@ fn random_programs_three_ways() {
     let scratch = Scratch::new("oracle");
     let mut random = Gen::new(60);
     let (mut exits, mut faults, mut with_qemu) = (0, 0, 0);
-    while exits + faults < cases() {
+    while exits + faults < cases(60) {
         match three_ways(&Sample::arbitrary(&mut random), qemu.as_deref(), &scratch) {
             Some((End::Exit(_), by_qemu)) => {
                 exits += 1;

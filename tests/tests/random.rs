@@ -9,7 +9,7 @@ use quickcheck::{Arbitrary, Gen, QuickCheck, Testable};
 use std::fmt;
 use tests::lockstep::{Native, compare};
 use tests::program::Mode;
-use tests::random::Rng;
+use tests::random::{Rng, cases, number};
 use tests::sample::Sample;
 
 /// Steps after which a program is cut off.
@@ -33,15 +33,6 @@ impl fmt::Debug for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "\n{}", self.0)
     }
-}
-
-/// A number in the environment.
-fn number(name: &str) -> Option<u64> {
-    std::env::var(name).ok()?.parse().ok()
-}
-
-fn cases(default: u64) -> u64 {
-    number("HARTLOG_CASES").unwrap_or(default)
 }
 
 /// Everything about one program.
@@ -94,17 +85,14 @@ fn quickcheck(test: impl Testable) {
 
 #[test]
 fn random_programs_run_as_interpreted() {
-    if let Some(seed) = std::env::var("HARTLOG_SEED")
-        .ok()
-        .and_then(|n| u64::from_str_radix(&n, 16).ok())
-    {
-        let size = number("HARTLOG_SIZE").unwrap_or(30) as usize;
+    if let Some(seed) = number("HARTLOG_SEED", 16) {
+        let size = number("HARTLOG_SIZE", 10).unwrap_or(30) as usize;
         if let Err(failure) = minimal(Sample::new(seed, size), &equal) {
             panic!("{failure:?}");
         }
         return;
     }
-    let Some(start) = number("HARTLOG_START") else {
+    let Some(start) = number("HARTLOG_START", 10) else {
         quickcheck(equal_sample as fn(Sample) -> Result<(), Failure>);
         return;
     };

@@ -13,7 +13,7 @@ use replay::engine::{Engine, ReplayError};
 use replay::witness::{Call, Consumer, MemoryOp, Rows};
 use std::path::Path;
 use tests::program::{Program, Setup};
-use tests::random::Rng;
+use tests::random::{Rng, cases, number};
 use tests::reference::{EXIT, Region, environment_call, interpret};
 use tests::sample::Sample;
 use zerocopy::{FromZeros, IntoBytes};
@@ -245,11 +245,6 @@ fn equal(sample: &Sample, dir: &Path) -> Result<(), String> {
     Ok(())
 }
 
-fn number(name: &str, radix: u32) -> Option<u64> {
-    let value = std::env::var(name).ok()?;
-    u64::from_str_radix(&value, radix).ok()
-}
-
 #[test]
 fn compiled_replay_of_random_programs_is_interpreted_replay() {
     let dir = std::env::temp_dir().join(format!("hartlog-replays-{}", std::process::id()));
@@ -258,7 +253,7 @@ fn compiled_replay_of_random_programs_is_interpreted_replay() {
     let seeds = match number("HARTLOG_SEED", 16) {
         Some(seed) => vec![seed],
         None => {
-            let cases = number("HARTLOG_CASES", 10).unwrap_or(300);
+            let cases = cases(300);
             let start = number("HARTLOG_START", 10).unwrap_or(0);
             (start..start + cases).collect()
         }

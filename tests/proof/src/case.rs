@@ -66,7 +66,11 @@ pub fn config(mode: Mode, checked: bool, order: &[u8]) -> Config {
 
 /// A straight run of instructions from [`PC`] on; branches fall through.
 pub fn straight(insts: &[Inst]) -> Vec<Step> {
-    let mut pc = PC;
+    straight_at(PC, insts)
+}
+
+/// The same from `pc` on.
+pub fn straight_at(mut pc: u64, insts: &[Inst]) -> Vec<Step> {
     insts
         .iter()
         .map(|inst| {

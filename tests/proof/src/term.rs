@@ -659,13 +659,14 @@ impl Pool {
                     self.mul(x, y)
                 };
             }
-            Kind::Shl if low == 0 && self.constant(n.args[1]).is_some() => {
-                let by = self.constant(n.args[1]).unwrap_or(0);
-                if by >= u64::from(width) {
-                    return self.val(0, width);
+            Kind::Shl if low == 0 => {
+                if let Some(by) = self.constant(n.args[1]) {
+                    if by >= u64::from(width) {
+                        return self.val(0, width);
+                    }
+                    let x = self.extract(n.args[0], 0, width);
+                    return self.shift_by(Kind::Shl, x, by);
                 }
-                let x = self.extract(n.args[0], 0, width);
-                return self.shift_by(Kind::Shl, x, by);
             }
             Kind::Neg if low == 0 => {
                 let x = self.extract(n.args[0], 0, width);

@@ -2,7 +2,7 @@
 
 use hartlog_isa::Op;
 use proof::check::Prover;
-use proof::families::{Report, Scope, idioms, prepared::prepared, scope, single};
+use proof::families::{Report, Scope, Visit, idioms, prepared::prepared, scope, single};
 use proof::smt::{TIMEOUT, available};
 
 /// A prover; `None` without a solver, which is said.
@@ -33,6 +33,16 @@ fn done(report: &Report) {
     assert!(report.refuted.is_empty(), "{}", report.summary());
 }
 
+/// Proves a family of blocks.
+fn family(name: &str, blocks: fn(Scope, Visit)) {
+    let Some(mut prover) = prover() else { return };
+    let mut report = Report::default();
+    blocks(scope(), &mut |case, _| {
+        report.prove(&mut prover, name, case, None);
+    });
+    done(&report);
+}
+
 #[test]
 fn every_instruction_in_every_placement() {
     let Some(mut prover) = prover() else { return };
@@ -53,12 +63,7 @@ fn every_instruction_in_every_placement() {
 
 #[test]
 fn values_logged_together() {
-    let Some(mut prover) = prover() else { return };
-    let mut report = Report::default();
-    idioms::gathered(scope(), &mut |case, _| {
-        report.prove(&mut prover, "values logged together", case, None);
-    });
-    done(&report);
+    family("values logged together", idioms::gathered);
 }
 
 #[test]
@@ -77,42 +82,22 @@ fn values_that_wait_in_vector_registers() {
 
 #[test]
 fn addresses_checked_late() {
-    let Some(mut prover) = prover() else { return };
-    let mut report = Report::default();
-    idioms::checked_late(scope(), &mut |case, _| {
-        report.prove(&mut prover, "addresses checked late", case, None);
-    });
-    done(&report);
+    family("addresses checked late", idioms::checked_late);
 }
 
 #[test]
 fn carries_of_sums() {
-    let Some(mut prover) = prover() else { return };
-    let mut report = Report::default();
-    idioms::carries(scope(), &mut |case, _| {
-        report.prove(&mut prover, "carries", case, None);
-    });
-    done(&report);
+    family("carries", idioms::carries);
 }
 
 #[test]
 fn calls_that_blocks_go_through() {
-    let Some(mut prover) = prover() else { return };
-    let mut report = Report::default();
-    idioms::calls(scope(), &mut |case, _| {
-        report.prove(&mut prover, "calls", case, None);
-    });
-    done(&report);
+    family("calls", idioms::calls);
 }
 
 #[test]
 fn products_with_constants() {
-    let Some(mut prover) = prover() else { return };
-    let mut report = Report::default();
-    idioms::multiples(scope(), &mut |case, _| {
-        report.prove(&mut prover, "products with constants", case, None);
-    });
-    done(&report);
+    family("products with constants", idioms::multiples);
 }
 
 #[test]

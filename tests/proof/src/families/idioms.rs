@@ -389,26 +389,14 @@ pub fn calls(_: Scope, visit: Visit) {
                         let mut steps = case::straight(&call);
                         let back = steps.last().map_or(0, |s| s.next());
                         let ret = Inst::new(Op::Jalr, 0, RA, 0, 0);
-                        let mut function = case::straight(body);
-                        let end = function.last().map_or(case::PC, |s| s.next());
-                        function.extend(case::straight(&[ret]).into_iter().map(|mut s| {
-                            s.pc = end;
-                            s
-                        }));
-                        for step in &mut function {
-                            step.pc += FUNCTION - case::PC;
-                        }
-                        if let Some(call) = steps.last_mut() {
-                            call.follow = Follow::Target;
-                        }
-                        if let Some(ret) = function.last_mut() {
-                            ret.follow = Follow::Target;
+                        let mut function = case::straight_at(FUNCTION, &[body, &[ret]].concat());
+                        for last in [&mut steps, &mut function] {
+                            if let Some(jump) = last.last_mut() {
+                                jump.follow = Follow::Target;
+                            }
                         }
                         steps.extend(function);
-                        steps.extend(case::straight(after).into_iter().map(|mut s| {
-                            s.pc += back - case::PC;
-                            s
-                        }));
+                        steps.extend(case::straight_at(back, after));
                         visit(&Case::new(&config, steps), None);
                     }
                 }
