@@ -4,7 +4,10 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/time.h>
+#include <sys/times.h>
 #include <sys/types.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "sys.h"
@@ -56,6 +59,89 @@ void *sbrk(ptrdiff_t change) {
     }
     end += change;
     return (void *)old;
+}
+
+/* ---- what abort, assert, time, clock, fopen and their like call ---- */
+
+/* The kernel's negated error number becomes errno. */
+static long result(long value) {
+    if (value >= 0)
+        return value;
+    errno = (int)-value;
+    return -1;
+}
+
+pid_t getpid(void) { return (pid_t)sys3(SYS_GETPID, 0, 0, 0); }
+
+int kill(pid_t pid, int signal) { return (int)result(sys3(SYS_KILL, pid, signal, 0)); }
+
+/* Not declared by picolibc's headers without feature macros. */
+int clock_gettime(clockid_t clock, struct timespec *now);
+
+int clock_gettime(clockid_t clock, struct timespec *now) {
+    return (int)result(sys3(SYS_CLOCK_GETTIME, (long)clock, (long)now, 0));
+}
+
+int gettimeofday(struct timeval *now, void *zone) {
+    (void)zone;
+    struct timespec precise;
+    if (clock_gettime(0, &precise) != 0)
+        return -1;
+    now->tv_sec = precise.tv_sec;
+    now->tv_usec = precise.tv_nsec / 1000;
+    return 0;
+}
+
+/* In units of CLOCKS_PER_SEC, as clock() adds them up. */
+clock_t times(struct tms *used) {
+    enum { MONOTONIC = 1 };
+    struct timespec now;
+    if (clock_gettime(MONOTONIC, &now) != 0)
+        return (clock_t)-1;
+    *used = (struct tms){.tms_utime = (clock_t)now.tv_sec * CLOCKS_PER_SEC + now.tv_nsec / (1000000000 / CLOCKS_PER_SEC)};
+    return used->tms_utime;
+}
+
+int getentropy(void *bytes, size_t count);
+
+int getentropy(void *bytes, size_t count) {
+    if (count > 256) {
+        errno = EIO;
+        return -1;
+    }
+    return sys3(SYS_GETRANDOM, (long)bytes, (long)count, 0) == (long)count ? 0 : -1;
+}
+
+/* Below the streams, and not through their buffers. */
+ssize_t read(int file, void *bytes, size_t count) { return result(sys3(SYS_READ, file, (long)bytes, (long)count)); }
+
+ssize_t write(int file, const void *bytes, size_t count) {
+    return result(sys3(SYS_WRITE, file, (long)bytes, (long)count));
+}
+
+int close(int file) { return (int)result(sys3(SYS_CLOSE, file, 0, 0)); }
+
+off_t lseek(int file, off_t offset, int whence) { return result(sys3(SYS_LSEEK, file, offset, whence)); }
+
+/* A guest has no files. */
+int open(const char *path, int flags, ...);
+
+int open(const char *path, int flags, ...) {
+    (void)path, (void)flags;
+    errno = ENOENT;
+    return -1;
+}
+
+int unlink(const char *path) {
+    (void)path;
+    errno = ENOENT;
+    return -1;
+}
+
+int isatty(int file) {
+    (void)file;
+    errno = ENOTTY;
+    return 0;
 }
 
 /* ---- streams ---- */
