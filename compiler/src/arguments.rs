@@ -3,7 +3,8 @@
 use clap::{Parser, ValueEnum};
 use compiler::{Columns, Mode, Options};
 use hartlog_format::layout::{DEFAULT_CHUNK_STEPS, MAX_CHUNK_STEPS};
-use std::path::PathBuf;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -11,7 +12,8 @@ Examples:
   ld -T x86-64.ld prog.o target/release/librt_nostd.a -o prog
   compiler prog.elf --link -o prog       translate and link in one step
   compiler prog.elf --mode fast --link   without trace, writes ./prog
-  compiler prog.elf --mode replay --link writes prog.replay.so, for replay check --compiled
+  compiler prog.elf --mode replay --columns memory --link
+                                         writes prog.replay.so, for replay check --compiled
   compiler prog.elf --emit asm           listing of guest and host code on stdout
   compiler prog.elf -o prog.o --json     figures as JSON on stdout
 
@@ -45,7 +47,7 @@ pub struct Arguments {
     #[arg(long, value_delimiter = ',', value_name = "NAMES", value_parser = columns)]
     pub columns: Vec<Columns>,
     /// Write a listing instead of an object (to stdout unless -o is given)
-    #[arg(long, value_enum, value_name = "WHAT")]
+    #[arg(long, value_enum, value_name = "WHAT", conflicts_with_all = ["link", "json"])]
     pub emit: Option<Emit>,
     /// Link with the embedded runtime: write an executable; with --mode replay a shared object
     #[arg(long)]
@@ -81,6 +83,43 @@ fn columns(name: &str) -> Result<Columns, String> {
 }
 
 impl Arguments {
+    /// Where what is asked for goes; `None` is standard output. The input is never overwritten.
+    ///
+    /// # Errors
+    /// What is wrong with the command line.
+    pub fn destination(&self) -> Result<Option<PathBuf>, String> {
+        let suffix = match (self.mode, self.link) {
+            (CliMode::Replay, true) => "replay.so",
+            (CliMode::Replay, false) => "replay.o",
+            (_, true) => "",
+            (_, false) => "o",
+        };
+        let output = match &self.output {
+            None if self.emit.is_some() => return Ok(None),
+            None => self.elf.with_extension(suffix),
+            Some(path) => path.clone(),
+        };
+        let identity = |path: &Path| std::fs::metadata(path).map(|m| (m.dev(), m.ino()));
+        match (identity(&self.elf), identity(&output)) {
+            (Ok(input), Ok(there)) if input == there => Err(format!(
+                "{}: this would overwrite the input; name another output with -o",
+                output.display()
+            )),
+            _ => Ok(Some(output)),
+        }
+    }
+
+    /// Options that mean nothing together.
+    ///
+    /// # Errors
+    /// What is wrong with the command line.
+    pub fn validate(&self) -> Result<(), String> {
+        if !self.columns.is_empty() && !matches!(self.mode, CliMode::Replay) {
+            return Err("--columns is for --mode replay".to_owned());
+        }
+        Ok(())
+    }
+
     /// What is asked of the compiler.
     pub fn options(&self) -> Options {
         Options {

@@ -50,7 +50,7 @@ pub enum Error {
         source: std::io::Error,
     },
     /// The linker failed.
-    #[error("{program} failed ({status}):\n{stderr}")]
+    #[error("{program} failed ({status}){}{stderr}", if stderr.is_empty() { "" } else { ":\n" })]
     Linker {
         /// The linker.
         program: String,

@@ -16,6 +16,8 @@ pub const REPLAY_SCRIPT: &str = include_str!("../replay.ld");
 
 /// Links an object to an executable.
 ///
+/// A file at `output` is replaced as a whole; a device or a pipe gets the bytes.
+///
 /// # Errors
 /// [`Error::Write`], [`Error::LinkerStart`], [`Error::Linker`].
 pub fn link(object: &[u8], output: &Path, ld: &str) -> Result<(), Error> {
@@ -39,7 +41,21 @@ fn run(
     output: &Path,
     ld: &str,
 ) -> Result<(), Error> {
-    let dir = scratch(output)?;
+    let failed = |source| Error::Write {
+        path: output.to_owned(),
+        source,
+    };
+    // What is there and is no file stays what it is: a program in the place of /dev/null would be
+    // found by everybody.
+    let special = std::fs::metadata(output).is_ok_and(|m| !m.is_file());
+    let dir = if special {
+        if output.is_dir() {
+            return Err(failed(std::io::ErrorKind::IsADirectory.into()));
+        }
+        scratch(&std::env::temp_dir().join("prog"))?
+    } else {
+        scratch(output)?
+    };
     let put = |name: &str, bytes: &[u8]| {
         let path = dir.0.join(name);
         std::fs::write(&path, bytes).map_err(|source| Error::Write {
@@ -71,13 +87,15 @@ fn run(
         return Err(Error::Linker {
             program: ld.to_owned(),
             status: run.status.to_string(),
-            stderr: String::from_utf8_lossy(&run.stderr).into_owned(),
+            stderr: String::from_utf8_lossy(&run.stderr).trim_end().to_owned(),
         });
     }
-    std::fs::rename(&result, output).map_err(|source| Error::Write {
-        path: output.to_owned(),
-        source,
-    })
+    let written = if special {
+        std::fs::read(&result).and_then(|program| std::fs::write(output, program))
+    } else {
+        std::fs::rename(&result, output)
+    };
+    written.map_err(failed)
 }
 
 /// A directory beside the output that goes away with this value.

@@ -6,6 +6,7 @@ use arguments::{Arguments, Emit};
 use clap::Parser;
 use compiler::{Error, Mode, compile, link, listing};
 use hartlog_elf::Elf;
+use hartlog_format::status::exit;
 use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
@@ -29,7 +30,14 @@ fn main() -> ExitCode {
         .without_time()
         .with_target(false)
         .init();
-    match run(&arguments) {
+    let output = match arguments.validate().and_then(|()| arguments.destination()) {
+        Ok(output) => output,
+        Err(message) => {
+            eprintln!("compiler: {message}");
+            return ExitCode::from(exit::USAGE);
+        }
+    };
+    match run(&arguments, output.as_deref()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(e) => {
             eprintln!("compiler: {e}");
@@ -38,7 +46,7 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(arguments: &Arguments) -> Result<(), Error> {
+fn run(arguments: &Arguments, output: Option<&Path>) -> Result<(), Error> {
     let elf = Elf::open(&arguments.elf)?;
     let options = arguments.options();
     let translation = compile(&elf, &options)?;
@@ -56,34 +64,21 @@ fn run(arguments: &Arguments) -> Result<(), Error> {
         let mut text = Vec::new();
         let written = listing::write(&elf, &translation.code, &mut text);
         written
-            .and_then(|()| output_listing(arguments.output.as_deref(), &text))
+            .and_then(|()| output_listing(output, &text))
             .map_err(|source| Error::Write {
-                path: arguments.output.clone().unwrap_or_else(|| "stdout".into()),
+                path: output.unwrap_or_else(|| Path::new("stdout")).to_owned(),
                 source,
             })?;
-    } else {
-        let replay = options.mode == Mode::Replay;
-        let suffix = match (replay, arguments.link) {
-            (false, false) => "o",
-            (false, true) => "",
-            (true, false) => "replay.o",
-            (true, true) => "replay.so",
-        };
-        let output = arguments
-            .output
-            .clone()
-            .unwrap_or_else(|| arguments.elf.with_extension(suffix));
-        if arguments.link {
-            if replay {
-                link::link_shared(&translation.object, &output, &arguments.ld)?;
-            } else {
-                link::link(&translation.object, &output, &arguments.ld)?;
-            }
+    } else if let Some(output) = output {
+        if !arguments.link {
+            std::fs::write(output, &translation.object).map_err(|source| Error::Write {
+                path: output.to_owned(),
+                source,
+            })?;
+        } else if options.mode == Mode::Replay {
+            link::link_shared(&translation.object, output, &arguments.ld)?;
         } else {
-            std::fs::write(&output, &translation.object).map_err(|source| Error::Write {
-                path: output.clone(),
-                source,
-            })?;
+            link::link(&translation.object, output, &arguments.ld)?;
         }
         tracing::info!("wrote {}", output.display());
     }
