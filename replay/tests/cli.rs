@@ -3,6 +3,8 @@
 mod common;
 
 use hartlog_format::status::exit;
+use replay::engine::{Cache, Choice, Engine};
+use replay::witness::Columns;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
@@ -329,7 +331,57 @@ fn engines_are_chosen_and_named() {
     // Compiled for other columns.
     let other = [&with[..], &["--no-memory"]].concat();
     let output = expect(&other, exit::INPUT);
-    assert!(stderr(&output).contains("flags is"), "{}", stderr(&output));
+    assert_eq!(
+        stderr(&output),
+        "replay: compiled replay: it was made with --columns follow, and --columns none is needed\n"
+    );
+}
+
+/// docs/replay.md says which file each command takes.
+#[test]
+fn compiled_code_is_for_columns_and_says_so() {
+    let scratch = Scratch::new("columns");
+    let (elf, trace) = scratch.program();
+    let program = common::program();
+    let cache = Cache::at(&scratch.0);
+    let file = |columns| {
+        let made = Engine::choose(&program, columns, Choice::Compiled, &cache);
+        assert!(made.is_ok_and(|(engine, _)| engine.is_compiled()));
+        let path = cache.path(&program, columns).expect("a path");
+        path.into_os_string().into_string().expect("UTF-8")
+    };
+    let rows = scratch.0.join("rows.arrow");
+    let rows = rows.to_str().expect("UTF-8");
+    let witness = ["witness", &trace, "--format", "arrow", "-o", rows];
+    let commands: [(&[&str], Columns); 4] = [
+        (&["check", &trace], Columns::MEMORY),
+        (&["check", &trace, "--no-memory"], Columns::NONE),
+        (&["counts", &trace], Columns::PC),
+        (&witness, Columns::ROWS),
+    ];
+    for (command, wanted) in commands {
+        for (_, found) in commands {
+            let file = file(found);
+            let args = [command, &["--elf", &elf, "--compiled", &file]].concat();
+            if found == wanted {
+                expect(&args, exit::OK);
+            } else {
+                let said = stderr(&expect(&args, exit::INPUT));
+                let columns =
+                    format!("made with --columns {found}, and --columns {wanted} is needed");
+                assert!(said.contains(&columns), "{said}");
+            }
+        }
+    }
+}
+
+#[test]
+fn columns_are_named_as_on_the_command_line() {
+    let both = Columns::MEMORY | Columns::RS2 | Columns::PC;
+    assert_eq!(both.to_string(), "pc,rs2,memory");
+    for (name, columns) in Columns::NAMES {
+        assert_eq!(columns.to_string(), name);
+    }
 }
 
 #[test]

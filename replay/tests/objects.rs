@@ -66,10 +66,19 @@ fn objects_of_others_are_refused() {
     let other = refused(&other_program(), Columns::RD, good.clone());
     assert_eq!(other, Some(ObjectError::OtherElf));
     let columns = refused(&program, Columns::ALL, good.clone());
-    assert!(
-        matches!(columns, Some(ObjectError::Field { field: "flags", .. })),
-        "{columns:?}"
-    );
+    let expected = Some(ObjectError::Columns {
+        found: Columns::RD,
+        wanted: Columns::ALL,
+    });
+    assert_eq!(columns, expected);
+    let flags = |byte: usize, value: u8| {
+        let mut bytes = good.clone();
+        bytes[descriptor(&good) + offset_of!(Descriptor, flags) + byte] = value;
+        let refused = refused(&program, Columns::RD, bytes);
+        refused.map_or_else(|| "accepted".to_owned(), |e| e.to_string())
+    };
+    assert_eq!(flags(0, 0), "flags is 0x0, expected 0x4");
+    assert_eq!(flags(3, 0xff), "it has columns that do not exist");
     let mut version = good.clone();
     version[descriptor(&good) + offset_of!(Descriptor, version)] += 1;
     let expected = Some(ObjectError::Field {

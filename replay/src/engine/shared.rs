@@ -37,6 +37,14 @@ pub enum ObjectError {
     /// It belongs to another program.
     #[error("it was compiled from another ELF")]
     OtherElf,
+    /// It hands over other columns than are wanted.
+    #[error("it was made with --columns {found}, and --columns {wanted} is needed")]
+    Columns {
+        /// What it hands over.
+        found: Columns,
+        /// What is wanted.
+        wanted: Columns,
+    },
 }
 
 /// A part of the object that is mapped.
@@ -178,8 +186,18 @@ impl Shared {
         let version = field(offset_of!(Program, version))?;
         expect("version", CONTRACT_VERSION.into(), version & 0xffff_ffff)?;
         let flags = (version >> 32) as u32 & !FLAG_CHECKED;
-        let wanted = FLAG_REPLAY | u32::from(columns.bits()) << FLAG_COLUMNS_SHIFT;
-        expect("flags", wanted.into(), flags.into())?;
+        let kind = flags & !(u32::MAX << FLAG_COLUMNS_SHIFT);
+        expect("flags", FLAG_REPLAY.into(), kind.into())?;
+        match Columns::from_bits((flags >> FLAG_COLUMNS_SHIFT) as u16) {
+            Some(found) if found == columns => {}
+            Some(found) => {
+                return Err(ObjectError::Columns {
+                    found,
+                    wanted: columns,
+                });
+            }
+            None => return Err(ObjectError::Shape("it has columns that do not exist")),
+        }
         let isa = field(offset_of!(Program, isa))?;
         expect("isa", hartlog_format::trace::ISA, isa)?;
         let digest = self.at(at.wrapping_add(offset_of!(Program, elf_sha256) as u64), 32);

@@ -6,6 +6,7 @@
 
 use crate::contract::STATE_BIAS;
 use crate::layout::{MAX_BLOCK_STEPS, PAGE};
+use core::fmt;
 use core::mem::{offset_of, size_of};
 use core::ops::{BitOr, BitOrAssign};
 
@@ -122,6 +123,24 @@ impl Columns {
         } else {
             u64::MAX
         }
+    }
+}
+
+/// As on the command line: names, with commas between them.
+impl fmt::Display for Columns {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if *self == Columns::FOLLOW {
+            return f.write_str("follow");
+        }
+        let inside = || Columns::NAMES.iter().filter(|(_, set)| self.contains(*set));
+        // Not those that another name stands for.
+        let named = |set: Columns| !inside().any(|(_, more)| *more != set && more.contains(set));
+        let names = inside().filter(|(_, set)| named(*set));
+        for (i, (name, _)) in names.enumerate() {
+            let comma = if i == 0 { "" } else { "," };
+            write!(f, "{comma}{name}")?;
+        }
+        Ok(())
     }
 }
 
