@@ -119,6 +119,12 @@ fn what_is_no_file_is_written_to_and_not_replaced() {
 }
 
 #[test]
+fn a_device_without_end_is_no_elf_file() {
+    let said = expect(Path::new("/dev/zero"), &[], exit::INPUT);
+    assert!(said.contains("/dev/zero: not an ELF file"), "{said}");
+}
+
+#[test]
 fn options_that_mean_nothing_together_are_refused() {
     let scratch = Scratch::new("together");
     let elf = scratch.elf("prog.elf");

@@ -3,7 +3,7 @@
 use crate::compressed::{self, Decompressed};
 use crate::mapping::FileBytes;
 use hartlog_format::parse::{Chunk, Footer, Header, ParseError};
-use hartlog_format::trace::{self, FOOTER_MAGIC, end};
+use hartlog_format::trace::{self, FOOTER_MAGIC, FileHeader, end};
 use std::fs::File;
 use std::io::{Read, Seek};
 use std::path::{Path, PathBuf};
@@ -111,6 +111,17 @@ impl Trace {
         let mut first = (&mut file).take(compressed::MAGIC_LEN as u64);
         first.read_to_end(&mut head).map_err(io)?;
         if !compressed::is_compressed(&head) {
+            if !file.metadata().map_err(io)?.is_file() {
+                // A pipe, or a device without end: all of it is read only if it is a trace.
+                let rest = size_of::<FileHeader>().saturating_sub(head.len());
+                let mut first = (&mut file).take(rest as u64);
+                first.read_to_end(&mut head).map_err(io)?;
+                if let Err(e @ (ParseError::Magic { .. } | ParseError::Version { .. })) =
+                    Header::parse(&head)
+                {
+                    return Err(e.into());
+                }
+            }
             return Trace::new(FileBytes::of(&mut file, head).map_err(io)?);
         }
         let temporary = |source| TraceError::Temporary {

@@ -337,6 +337,86 @@ fn engines_are_chosen_and_named() {
     );
 }
 
+#[test]
+fn what_is_read_is_not_overwritten() {
+    let scratch = Scratch::new("overwrite");
+    let (elf, trace) = scratch.program();
+    let other = scratch.0.join("other").to_string_lossy().into_owned();
+    std::fs::hard_link(&elf, &other).expect("a link");
+    let new = scratch.0.join("new").to_string_lossy().into_owned();
+    let before = [&elf, &trace].map(|f| std::fs::read(f).expect("a file"));
+    let witness = ["witness", &trace, "--elf", &elf, "--format", "arrow"];
+    let run = ["run", &other, "--elf", &elf];
+    for args in [
+        &["interpret", &elf, "--trace", &elf][..],
+        &["interpret", &elf, "--trace", &other],
+        &[&run[..], &["--trace", &elf]].concat(),
+        &[&run[..], &["--json", &other]].concat(),
+        &[&run[..], &["--trace", &new, "--json", &new]].concat(),
+        &[&witness[..], &["-o", &elf]].concat(),
+        &[&witness[..], &["--memory-ops", &trace]].concat(),
+        &[&witness[..], &["-o", &new, "--memory-ops", &new]].concat(),
+    ] {
+        let said = stderr(&expect(args, exit::USAGE));
+        assert!(said.contains("this would overwrite"), "{said}");
+        let after = [&elf, &trace].map(|f| std::fs::read(f).expect("a file"));
+        assert!(before == after && !Path::new(&new).exists(), "{args:?}");
+    }
+    let nowhere = ["-o", "/dev/null", "--memory-ops", "/dev/null"];
+    expect(&[&witness[..], &nowhere].concat(), exit::OK);
+}
+
+#[test]
+fn what_is_no_trace_is_said_once_and_at_once() {
+    let scratch = Scratch::new("no-trace");
+    let (elf, trace) = scratch.program();
+    let other = scratch.file("other.elf", common::other_program().elf().bytes());
+    for command in [
+        &["check", "--elf", &elf][..],
+        &["info"],
+        &["dump", "--chunk", "0", "--elf", &elf],
+        &["counts", "--elf", &elf],
+    ] {
+        // All of a device without end would be all memory.
+        let said = stderr(&expect(&[command, &["/dev/zero"]].concat(), exit::INPUT));
+        assert!(
+            said.contains("/dev/zero: offset 0x0: not the start"),
+            "{said}"
+        );
+        let said = stderr(&expect(&[command, &["/no/trace"]].concat(), exit::IO));
+        assert_eq!(said.matches("/no/trace").count(), 1, "{said}");
+    }
+    let dump = ["dump", &trace, "--chunk", "0", "--elf", &other];
+    let output = expect(&dump, exit::MISMATCH);
+    let said = stderr(&output);
+    assert!(
+        said.contains("the trace is of another ELF") && output.stdout.is_empty(),
+        "{said}"
+    );
+    // What cannot be a cache.
+    let args = ["check", &trace, "--elf", &elf, "--cache", &elf];
+    expect(&args, exit::IO);
+    // A pipe can be a trace.
+    let bytes = std::fs::read(&trace).expect("a trace");
+    let mut child = Command::new(env!("CARGO_BIN_EXE_replay"))
+        .args([
+            "check",
+            "/dev/stdin",
+            "--elf",
+            &elf,
+            "--engine",
+            "interpreted",
+        ])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .spawn()
+        .expect("it starts");
+    let mut pipe = child.stdin.take().expect("a pipe");
+    std::io::Write::write_all(&mut pipe, &bytes).expect("it is read");
+    drop(pipe);
+    assert!(child.wait().expect("it ends").success());
+}
+
 /// docs/replay.md says which file each command takes.
 #[test]
 fn compiled_code_is_for_columns_and_says_so() {

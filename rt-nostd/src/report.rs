@@ -138,8 +138,7 @@ impl fmt::Display for Failure {
         match *self {
             Failure::Config(invalid) => invalid.fmt(f),
             Failure::NoTrace => f.write_str(
-                "HARTLOG_TRACE is set, but this program was translated without trace \
-                 (--mode fast)",
+                "a trace is wanted, but this program was translated without (--mode fast)",
             ),
             Failure::Cpu(feature) => write!(
                 f,

@@ -9,6 +9,8 @@
 mod error;
 mod symbols;
 
+use std::fs::File;
+use std::io::Read as _;
 use std::ops::Range;
 use std::path::Path;
 
@@ -105,13 +107,29 @@ pub struct Elf {
     bytes: Vec<u8>,
 }
 
+/// The bytes of a file; of a pipe or device only if it begins as an ELF file, and not without end.
+fn read(path: &Path) -> std::io::Result<Vec<u8>> {
+    const MOST: u64 = 1 << 32;
+    let mut file = File::open(path)?;
+    if file.metadata()?.is_file() {
+        return std::fs::read(path);
+    }
+    let mut bytes = Vec::new();
+    let mut first = (&mut file).take(elf::ELFMAG.len() as u64);
+    first.read_to_end(&mut bytes)?;
+    if bytes == elf::ELFMAG && file.take(MOST).read_to_end(&mut bytes)? as u64 == MOST {
+        return Err(std::io::ErrorKind::FileTooLarge.into());
+    }
+    Ok(bytes)
+}
+
 impl Elf {
     /// Reads and loads a file.
     ///
     /// # Errors
     /// [`LoadError`], with the path.
     pub fn open(path: &Path) -> Result<Elf, LoadError> {
-        let bytes = std::fs::read(path).map_err(|source| LoadError::Io {
+        let bytes = read(path).map_err(|source| LoadError::Io {
             path: path.to_owned(),
             source,
         })?;

@@ -4,7 +4,7 @@ use super::{CliError, Span, in_trace, load, open};
 use hartlog_format::status::exit;
 use hartlog_format::trace::range;
 use hartlog_isa::ABI_NAMES;
-use replay::check::CheckError;
+use replay::check::{CheckError, hex};
 use replay::chunk::{Call, Consumer, Row, replay};
 use replay::program::Program;
 use std::io::{self, BufWriter, Write};
@@ -35,6 +35,16 @@ impl Args {
     pub fn run(self) -> Result<u8, CliError> {
         let program = load(&self.elf)?;
         let trace = open(&self.trace, &self.limit)?;
+        let header = trace.header().map_err(in_trace(&self.trace))?;
+        if header.fixed.elf_sha256 != program.elf().sha256 {
+            return Err(CliError::Check {
+                path: self.trace,
+                source: CheckError::OtherElf {
+                    trace: hex(&header.fixed.elf_sha256),
+                    elf: hex(&program.elf().sha256),
+                },
+            });
+        }
         let chunk = trace.chunk(self.chunk).map_err(in_trace(&self.trace))?;
         let mut dumper = Dumper {
             program: &program,

@@ -76,7 +76,13 @@ impl Args {
             Kind::Interpreted => Choice::Interpreted,
         };
         let cache = match &self.cache {
-            Some(dir) => Cache::at(dir),
+            Some(dir) => {
+                std::fs::create_dir_all(dir).map_err(|source| CliError::Report {
+                    path: dir.clone(),
+                    source,
+                })?;
+                Cache::at(dir)
+            }
             None => Cache::of_user(),
         };
         Ok(Engine::choose(program, columns, choice, &cache)?)

@@ -48,6 +48,7 @@ pub struct Args {
 
 impl Args {
     pub fn run(self) -> Result<u8, CliError> {
+        super::refuse_overwriting(&[&self.elf], &[self.trace.as_deref()])?;
         let program = load(&self.elf)?;
         let bytes = |list: Vec<std::ffi::OsString>| list.into_iter().map(|s| s.into_vec());
         let options = Options {

@@ -23,6 +23,7 @@ use replay::interp::InterpretError;
 use replay::live::LiveError;
 use replay::program::Program;
 use replay::trace::{CompressionErrorKind, TraceError};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 /// Re-executes and checks minimal traces of RISC-V programs.
@@ -65,7 +66,7 @@ enum Command {
 pub enum CliError {
     #[error("{0}")]
     Load(#[from] LoadError),
-    #[error("{}: {source}", path.display())]
+    #[error("{}", in_file(path, source))]
     Trace { path: PathBuf, source: TraceError },
     #[error("{}: {source}", path.display())]
     Check { path: PathBuf, source: CheckError },
@@ -103,6 +104,8 @@ pub enum CliError {
     Table(#[from] replay::tables::TableError),
     #[error("standard output: {0}")]
     Stdout(#[from] std::io::Error),
+    #[error("{}: this would overwrite {what}; name another file", path.display())]
+    Overwrite { path: PathBuf, what: &'static str },
 }
 
 impl CliError {
@@ -153,6 +156,7 @@ impl CliError {
                 source: CheckError::Chunks { .. },
                 ..
             }
+            | CliError::Overwrite { .. }
             | CliError::Interpret(_) => exit::USAGE,
             CliError::Check { .. } => exit::MISMATCH,
         }
@@ -250,6 +254,37 @@ fn completeness(
 /// What is said with `--json` when something is wrong.
 fn failure_json(error: &dyn std::fmt::Display) -> serde_json::Value {
     serde_json::json!({ "ok": false, "error": error.to_string() })
+}
+
+/// A message with the file's name; that of an error of input has it already.
+fn in_file(path: &Path, source: &TraceError) -> String {
+    match source {
+        TraceError::Io { .. } => source.to_string(),
+        _ => format!("{}: {source}", path.display()),
+    }
+}
+
+/// Refuses to write over what is read, and two outputs to one file.
+fn refuse_overwriting(inputs: &[&Path], outputs: &[Option<&Path>]) -> Result<(), CliError> {
+    // A file that is not there yet is known by its name.
+    let same = |a: &Path, b: &Path| match (std::fs::metadata(a), std::fs::metadata(b)) {
+        (Ok(a), Ok(b)) => a.is_file() && (a.dev(), a.ino()) == (b.dev(), b.ino()),
+        (Err(_), Err(_)) => a == b,
+        _ => false,
+    };
+    let outputs = || outputs.iter().copied().flatten();
+    for (i, path) in outputs().enumerate() {
+        let what = if inputs.iter().any(|input| same(input, path)) {
+            "an input"
+        } else if outputs().take(i).any(|other| same(other, path)) {
+            "the other output"
+        } else {
+            continue;
+        };
+        let path = path.to_owned();
+        return Err(CliError::Overwrite { path, what });
+    }
+    Ok(())
 }
 
 fn in_trace(path: &Path) -> impl Fn(TraceError) -> CliError + '_ {

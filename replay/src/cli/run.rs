@@ -94,6 +94,8 @@ pub fn status_of(error: &LiveError) -> u8 {
 
 impl Args {
     pub fn run(self) -> Result<u8, CliError> {
+        let outputs = [self.trace.as_deref(), self.json.as_deref()];
+        super::refuse_overwriting(&[&self.elf, &self.program], &outputs)?;
         let program = load(&self.elf)?;
         let host = |source| LiveError::Host {
             what: "no memory that can be shared",
@@ -101,8 +103,11 @@ impl Args {
         };
         let ring = Ring::new().map_err(host)?;
         let options = Options {
-            // A name without a slash is a file here, not one in PATH.
-            program: Path::new(".").join(&self.program),
+            program: match self.program.components().count() {
+                // A name without a slash is a file here, not one in PATH.
+                1 => Path::new(".").join(&self.program),
+                _ => self.program.clone(),
+            },
             args: self.args.clone(),
             cores: self.cores.clone(),
             jobs: self.jobs.map(usize::from),

@@ -71,6 +71,8 @@ fn column(name: &str) -> Result<Column, String> {
 
 impl Args {
     pub fn run(self) -> Result<u8, CliError> {
+        let outputs = [self.output.as_deref(), self.memory_ops.as_deref()];
+        super::refuse_overwriting(&[&self.elf, &self.trace], &outputs)?;
         let program = load(&self.elf)?;
         let trace = open_undamaged(&self.trace, &self.limit)?;
         let format = match self.format {
