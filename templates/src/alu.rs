@@ -756,7 +756,7 @@ impl Emitter<'_> {
         self.load(Size::Q, A, a);
         let other = self.rm(b);
         self.asm.alu(Alu::Cmp, Size::Q, A, other);
-        self.asm.cmov(cond.negated(), A, other);
+        self.asm.cmov(cond.negated(), Size::Q, A, other);
         if sext {
             self.done_sext(rd, A)
         } else {

@@ -614,26 +614,27 @@ impl Asm {
     }
 
     /// `cmovcc dst, src` of 64 bits
-    pub fn cmov(&mut self, cond: Cond, dst: Gpr, src: impl Into<Rm>) {
-        const CMOV: [Code; 16] = [
-            Code::Cmovo_r64_rm64,
-            Code::Cmovno_r64_rm64,
-            Code::Cmovb_r64_rm64,
-            Code::Cmovae_r64_rm64,
-            Code::Cmove_r64_rm64,
-            Code::Cmovne_r64_rm64,
-            Code::Cmovbe_r64_rm64,
-            Code::Cmova_r64_rm64,
-            Code::Cmovs_r64_rm64,
-            Code::Cmovns_r64_rm64,
-            Code::Cmovp_r64_rm64,
-            Code::Cmovnp_r64_rm64,
-            Code::Cmovl_r64_rm64,
-            Code::Cmovge_r64_rm64,
-            Code::Cmovle_r64_rm64,
-            Code::Cmovg_r64_rm64,
+    pub fn cmov(&mut self, cond: Cond, size: Size, dst: Gpr, src: impl Into<Rm>) {
+        const CMOV: [[Code; 2]; 16] = [
+            [Code::Cmovo_r32_rm32, Code::Cmovo_r64_rm64],
+            [Code::Cmovno_r32_rm32, Code::Cmovno_r64_rm64],
+            [Code::Cmovb_r32_rm32, Code::Cmovb_r64_rm64],
+            [Code::Cmovae_r32_rm32, Code::Cmovae_r64_rm64],
+            [Code::Cmove_r32_rm32, Code::Cmove_r64_rm64],
+            [Code::Cmovne_r32_rm32, Code::Cmovne_r64_rm64],
+            [Code::Cmovbe_r32_rm32, Code::Cmovbe_r64_rm64],
+            [Code::Cmova_r32_rm32, Code::Cmova_r64_rm64],
+            [Code::Cmovs_r32_rm32, Code::Cmovs_r64_rm64],
+            [Code::Cmovns_r32_rm32, Code::Cmovns_r64_rm64],
+            [Code::Cmovp_r32_rm32, Code::Cmovp_r64_rm64],
+            [Code::Cmovnp_r32_rm32, Code::Cmovnp_r64_rm64],
+            [Code::Cmovl_r32_rm32, Code::Cmovl_r64_rm64],
+            [Code::Cmovge_r32_rm32, Code::Cmovge_r64_rm64],
+            [Code::Cmovle_r32_rm32, Code::Cmovle_r64_rm64],
+            [Code::Cmovg_r32_rm32, Code::Cmovg_r64_rm64],
         ];
-        self.r_rm(CMOV[cond as usize], dst.of(Size::Q), src.into(), Size::Q);
+        let code = CMOV[cond as usize][usize::from(size == Size::Q)];
+        self.r_rm(code, dst.of(size), src.into(), size);
     }
 
     /// `ud2`: raises SIGILL, which the runtime turns into the guest's trap

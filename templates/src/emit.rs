@@ -21,6 +21,7 @@ mod operands;
 
 use leaving::Cold;
 pub(crate) use leaving::ColdKind;
+pub(crate) use operands::{Extent, Redirect};
 
 use crate::asm::{Alu, Asm, Cond, Gpr, Label, Mem, Size};
 use crate::block::{Follow, Step, Uses, Value, is_pure, values};
@@ -271,8 +272,8 @@ pub struct Emitter<'a> {
     /// The next step but for loads and stores, where no other path joins; in blocks that compute
     /// carries.
     pub(crate) next: Option<Inst>,
-    /// The register whose result a template is to leave in rax instead of its home.
-    pub(crate) redirect: Option<u8>,
+    /// A result that is not to go to its register.
+    pub(crate) redirect: Option<Redirect>,
     /// Per step: was it emitted together with an earlier one?
     skipped: Vec<Early>,
 }

@@ -502,6 +502,6 @@ impl Emitter<'_> {
             Op::AmomaxuW | Op::AmomaxuD => Cond::A,
             _ => return,
         };
-        self.asm.cmov(keep.negated(), D, operand);
+        self.asm.cmov(keep.negated(), Size::Q, D, operand);
     }
 }

@@ -3,7 +3,7 @@
 
 use crate::asm::{Alu, Cond, Gpr, Size, Unary};
 use crate::block::{Follow, Step};
-use crate::emit::{Early, Emitter, Lazy, Src, homes_read};
+use crate::emit::{Early, Emitter, Extent, Lazy, Redirect, Src, homes_read};
 use crate::flow::{Compare, Taken};
 use crate::place::{A, BUDGET, D};
 use hartlog_isa::{Inst, Op};
@@ -178,7 +178,7 @@ impl Emitter<'_> {
             self.settle_unless_constant(r);
         }
         // Settling one may have changed no other: what is settled is not written any more.
-        self.full(rd);
+        self.home(rd);
         if self.loans.local {
             self.keep(rd);
         }
@@ -192,42 +192,79 @@ impl Emitter<'_> {
         self.flush_readers(rd);
         self.consume(branch);
         self.consume(&inst);
-        self.redirect = Some(rd);
+        let constant_extent = |c| match i32::try_from(c) {
+            Ok(_) => Extent::Extended,
+            Err(_) => Extent::Full,
+        };
+        self.redirect = Some(Redirect {
+            rd,
+            at: A,
+            extent: constant.map_or(Extent::Full, constant_extent),
+        });
         match constant {
             Some(c) => self.asm.mov_imm(A, c),
             None => self.alu(&plain),
         }
-        self.redirect = None;
+        let result = self.redirect.take();
         self.pc = saved;
-        self.choose_unless(taken, rd);
+        if let Some(result) = result {
+            self.choose_unless(taken, result);
+        }
     }
 
-    /// Moves rax to rd and charges the step, unless the branch is taken.
-    fn choose_unless(&mut self, taken: Compare, rd: u8) {
-        let cond = match taken {
+    /// Moves a result to its register and charges the step, unless the branch is taken.
+    fn choose_unless(&mut self, taken: Compare, result: Redirect) {
+        let Redirect { rd, mut at, extent } = result;
+        match taken {
             Compare::Constant(Taken::Always) => {
                 self.asm.alu_imm(Alu::Add, Size::Q, BUDGET, 1);
                 return;
             }
             Compare::Constant(_) => {
-                self.done(rd, A);
+                match extent {
+                    Extent::Full => self.done(rd, at),
+                    Extent::Extended => self.done_sext(rd, at),
+                    Extent::Low => self.done_word(rd, at),
+                }
                 return;
             }
+            Compare::Pending { .. } => {}
+        }
+        // Lower halves suffice where both values are sign extensions of theirs.
+        let words = extent != Extent::Full && self.is_sext(rd);
+        let in_register = matches!(self.home(rd), Src::Reg(_));
+        let low = words && in_register && (extent == Extent::Low || self.is_dirty(rd));
+        if !low {
+            self.full(rd);
+            if extent == Extent::Low {
+                self.asm.movsx(Size::D, A, at);
+                at = A;
+            }
+        }
+        let cond = match taken {
             Compare::Pending { cond, a, b } => self.compare_with(cond, a, b, D),
+            Compare::Constant(_) => return,
         };
         match self.home(rd) {
             Src::Reg(home) => {
-                self.asm.cmov(cond.negated(), home, A);
+                let size = if low { Size::D } else { Size::Q };
+                self.asm.cmov(cond.negated(), size, home, at);
                 self.rewritten(rd);
             }
             Src::Slot(m) => {
                 self.asm.mov(Size::Q, D, m);
-                self.asm.cmov(cond.negated(), D, A);
+                self.asm.cmov(cond.negated(), Size::Q, D, at);
                 self.asm.store(Size::Q, m, D);
             }
             Src::Imm(_) => {}
         }
-        self.facts_unknown(rd);
+        if low {
+            self.mark_word(rd);
+        } else if words {
+            self.mark_sext(rd);
+        } else {
+            self.facts_unknown(rd);
+        }
         match cond {
             Cond::B => self.asm.alu_imm(Alu::Adc, Size::Q, BUDGET, 0),
             Cond::Ae => self.asm.alu_imm(Alu::Sbb, Size::Q, BUDGET, -1),

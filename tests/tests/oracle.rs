@@ -123,7 +123,8 @@ fn three_ways(sample: &Sample, qemu: Option<&Path>, scratch: &Scratch) -> Option
         assert_eq!(
             output.status.code(),
             Some(i32::from(status)),
-            "{sample:?}status under qemu: {stderr}"
+            "{sample:?}status under qemu: {}, {stderr}",
+            output.status
         );
         assert!(
             output.stdout == wanted.output,

@@ -2,7 +2,27 @@
 
 use super::{Emitter, Lazy, Src, bit};
 use crate::asm::{Gpr, Rm, Size};
-use crate::place::{A, slot};
+use crate::place::{A, D, slot};
+
+/// How much of a register is its value.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Extent {
+    /// All 64 bits.
+    Full,
+    /// All 64 bits, which are a sign-extended word.
+    Extended,
+    /// The lower half, to be sign-extended; the upper is zero.
+    Low,
+}
+
+/// A result that does not go to its register.
+#[derive(Clone, Copy)]
+pub(crate) struct Redirect {
+    pub rd: u8,
+    /// Where it is; not rdx.
+    pub at: Gpr,
+    pub extent: Extent,
+}
 
 impl Emitter<'_> {
     /// Home of `r` as an operand; x0 is the constant 0.
@@ -108,7 +128,7 @@ impl Emitter<'_> {
 
     /// Where a template puts its result: the home, or a borrowed register, or rax.
     pub(crate) fn dst(&mut self, rd: u8) -> Gpr {
-        if self.redirect == Some(rd) {
+        if self.redirect.is_some_and(|r| r.rd == rd) {
             return A;
         }
         self.destination(rd).unwrap_or(A)
@@ -116,8 +136,7 @@ impl Emitter<'_> {
 
     /// The 64-bit result for `rd` is in `at`.
     pub(crate) fn done(&mut self, rd: u8, at: Gpr) {
-        if self.redirect == Some(rd) {
-            self.asm.mov(Size::Q, A, at);
+        if self.redirected(rd, at, Extent::Full) {
             return;
         }
         self.place(rd, at);
@@ -126,17 +145,17 @@ impl Emitter<'_> {
 
     /// The 64-bit result for `rd` is in `at` and is a sign-extended 32-bit value.
     pub(crate) fn done_sext(&mut self, rd: u8, at: Gpr) {
-        self.done(rd, at);
-        if self.redirect != Some(rd) {
-            self.sext |= bit(rd);
+        if self.redirected(rd, at, Extent::Extended) {
+            return;
         }
+        self.place(rd, at);
+        self.mark_sext(rd);
     }
 
     /// The result for `rd` is the sign extension of the lower half of `at`, whose upper half is
     /// zero.
     pub(crate) fn done_word(&mut self, rd: u8, at: Gpr) {
-        if self.redirect == Some(rd) {
-            self.asm.movsx(Size::D, A, at);
+        if self.redirected(rd, at, Extent::Low) {
             return;
         }
         match self.destination(rd) {
@@ -145,14 +164,27 @@ impl Emitter<'_> {
                     self.asm.mov(Size::D, home, at);
                 }
                 self.settled_in(rd, home);
-                self.mark_dirty(rd);
-                self.zero |= bit(rd);
+                self.mark_word(rd);
             }
             None => {
                 self.asm.movsx(Size::D, at, at);
                 self.done_sext(rd, at);
             }
         }
+    }
+
+    /// Whether a result is not to go to its register; then where it is stays known, which is not
+    /// rdx.
+    fn redirected(&mut self, rd: u8, at: Gpr, extent: Extent) -> bool {
+        let Some(redirect) = self.redirect.as_mut().filter(|r| r.rd == rd) else {
+            return false;
+        };
+        (redirect.at, redirect.extent) = (at, extent);
+        if at == D {
+            redirect.at = A;
+            self.asm.mov(Size::Q, A, D);
+        }
+        true
     }
 
     /// [`Emitter::done`] or [`Emitter::done_word`], by the size of the operation.
@@ -185,6 +217,18 @@ impl Emitter<'_> {
         self.dirty |= bit(rd);
         self.zero &= !bit(rd);
         self.sext &= !bit(rd);
+    }
+
+    /// The same, and its upper half is zero.
+    pub(crate) fn mark_word(&mut self, rd: u8) {
+        self.mark_dirty(rd);
+        self.zero |= bit(rd);
+    }
+
+    /// The value of `rd`, all 64 bits in its home, is a sign-extended word.
+    pub(crate) fn mark_sext(&mut self, rd: u8) {
+        self.facts_unknown(rd);
+        self.sext |= bit(rd);
     }
 
     /// The lower half of `r`, zero-extended, in a register that is not to be written.

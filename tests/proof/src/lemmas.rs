@@ -1,7 +1,7 @@
 //! What the simplifier of [`crate::term`], the models and the abstraction of [`crate::smt`] rely
 //! on, as questions to the solver in the functions' own terms: each must be unsatisfiable.
 
-use crate::smt::facts;
+use crate::smt::{facts, zeros};
 use crate::term::Kind;
 
 /// Name and script, in SMT-LIB 2.
@@ -108,6 +108,24 @@ pub fn lemmas() -> Vec<Lemma> {
                     &format!("(=> {condition} (= {function} {result}))"),
                 ));
             }
+        }
+    }
+    // What is counted are zeros, and a one is next to them. (Both models use one formula for it.)
+    for width in [32, 64] {
+        for (leading, away, back) in [(true, "bvlshr", "bvshl"), (false, "bvshl", "bvlshr")] {
+            let number = format!("(_ bv{width} {width})");
+            let count = zeros(leading, width as u8, "a");
+            let nothing = format!("(_ bv0 {width})");
+            let shifted = format!("({away} a (bvsub {number} n))");
+            let end = if leading { width - 1 } else { 0 };
+            out.push(lemma(
+                format!("zeros counted, leading: {leading}, {width} bits"),
+                &two(width),
+                &format!(
+                    "(let ((n {count})) (and (bvule n {number}) (= {shifted} {nothing}) \
+                     (or (= n {number}) (= ((_ extract {end} {end}) ({back} a n)) #b1))))"
+                ),
+            ));
         }
     }
     // The upper half of a signed times an unsigned factor. With p the product of both taken as

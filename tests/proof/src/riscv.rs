@@ -77,19 +77,6 @@ pub struct Guest<'a> {
     pub budget: Term,
 }
 
-/// Number of trailing zeros, or leading ones if `leading`: the first bit set, looked at in turn.
-fn zeros(p: &mut Pool, x: Term, leading: bool) -> Term {
-    let width = p.width(x);
-    let mut count = p.val(u64::from(width), width);
-    for n in (0..width).rev() {
-        let at = if leading { width - 1 - n } else { n };
-        let bit = p.extract(x, at, 1);
-        let here = p.val(u64::from(n), width);
-        count = p.ite(bit, here, count);
-    }
-    count
-}
-
 /// An operation on 64-bit operands, `b` being rs2 or the immediate. `None` for what does more than
 /// to compute.
 pub fn value(p: &mut Pool, op: Op, a: Term, b: Term, pc: u64) -> Option<Term> {
@@ -234,15 +221,15 @@ pub fn value(p: &mut Pool, op: Op, a: Term, b: Term, pc: u64) -> Option<Term> {
             let v = p.xor(a, b);
             p.not(v)
         }
-        Clz => zeros(p, a, true),
-        Ctz => zeros(p, a, false),
+        Clz => p.zeros(true, a),
+        Ctz => p.zeros(false, a),
         Cpop => population(p, a),
         Clzw => {
-            let v = zeros(p, a32, true);
+            let v = p.zeros(true, a32);
             p.zero_extend(v, 64)
         }
         Ctzw => {
-            let v = zeros(p, a32, false);
+            let v = p.zeros(false, a32);
             p.zero_extend(v, 64)
         }
         Cpopw => {

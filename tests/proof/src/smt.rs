@@ -258,6 +258,20 @@ pub(crate) fn facts(kind: Kind, width: u8, a: &str, b: &str) -> Vec<(String, Str
     }
 }
 
+/// The number of leading or trailing zeros: the first bit set, looked at in turn.
+pub(crate) fn zeros(leading: bool, width: u8, a: &str) -> String {
+    let mut out = String::new();
+    for n in 0..width {
+        let at = if leading { width - 1 - n } else { n };
+        let _ = write!(
+            out,
+            "(ite (= ((_ extract {at} {at}) {a}) #b1) (_ bv{n} {width}) "
+        );
+    }
+    let _ = write!(out, "(_ bv{width} {width})");
+    out + &")".repeat(width.into())
+}
+
 /// Declarations and assertions; the variables with their symbols and widths.
 fn script(pool: &Pool, facts: &[Term]) -> (String, Vec<(String, String, u8)>) {
     let mut out = String::new();
@@ -311,6 +325,8 @@ fn script(pool: &Pool, facts: &[Term]) -> (String, Vec<(String, String, u8)>) {
                 let by = grown(pool.width(n.args()[0]));
                 format!("((_ sign_extend {by}) {})", arg(0))
             }
+            Kind::LeadingZeros => zeros(true, w, &arg(0)),
+            Kind::TrailingZeros => zeros(false, w, &arg(0)),
             Kind::Var(_) | Kind::MulHighU | Kind::MulHighS => continue,
         };
         let _ = writeln!(out, "(define-fun {symbol} () (_ BitVec {w}) {body})");

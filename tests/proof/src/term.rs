@@ -55,6 +55,10 @@ pub enum Kind {
     ZeroExtend,
     /// The sign above the operand.
     SignExtend,
+    /// Bits above the highest that is set; the width for 0.
+    LeadingZeros,
+    /// Bits below the lowest that is set; the width for 0.
+    TrailingZeros,
 }
 
 /// A term: kind, width and operands.
@@ -135,6 +139,8 @@ pub fn apply(kind: Kind, width: u8, args: &[(u64, u8)]) -> u64 {
         Kind::Concat => a << bits(1) | b,
         Kind::ZeroExtend => a,
         Kind::SignExtend => sa as u64,
+        Kind::LeadingZeros => u64::from(a.leading_zeros()) - (64 - u64::from(width)),
+        Kind::TrailingZeros => u64::from(a.trailing_zeros()).min(width.into()),
     };
     result & mask(width)
 }
@@ -615,6 +621,22 @@ impl Pool {
         if width == 1 && self.constant(a) == Some(1) && self.constant(b) == Some(0) {
             return c;
         }
+        // Of two values the smaller or greater, in whatever order they are compared.
+        let (x, y) = (n.args[0], n.args[1]);
+        if matches!(n.kind, Kind::LessS | Kind::LessU) && x > y {
+            let turned = |p: &mut Pool| match n.kind {
+                Kind::LessS => p.less_s(y, x),
+                _ => p.less_u(y, x),
+            };
+            if (a, b) == (x, y) {
+                let c = turned(self);
+                return self.ite(c, y, x);
+            }
+            if (a, b) == (y, x) {
+                let c = turned(self);
+                return self.ite(c, x, y);
+            }
+        }
         self.build(Kind::Ite, width, &[c, a, b])
     }
 
@@ -781,6 +803,16 @@ impl Pool {
             (Kind::SignExtend, [a]) => self.sign_extend(*a, width),
             _ => self.build(kind, width, args),
         }
+    }
+
+    /// Bits above the highest that is set, or below the lowest.
+    pub fn zeros(&mut self, leading: bool, a: Term) -> Term {
+        let kind = if leading {
+            Kind::LeadingZeros
+        } else {
+            Kind::TrailingZeros
+        };
+        self.build(kind, self.width(a), &[a])
     }
 
     /// A term where all `facts` hold (one bit each): what they say, or deny, is put in.

@@ -291,6 +291,10 @@ fn random_term(rng: &mut Rng, pool: &mut Pool, terms: &[Valued]) -> Valued {
                 make(pool, Add, width, &[a, multiple])
             }
         }
+        0 if rng.one_in(4) => {
+            let kind = rng.pick(&[LeadingZeros, TrailingZeros]);
+            make(pool, kind, width, &[a])
+        }
         0 => make(pool, Neg, width, &[a]),
         1 => make(pool, Not, width, &[a]),
         2 => {
@@ -308,6 +312,11 @@ fn random_term(rng: &mut Rng, pool: &mut Pool, terms: &[Valued]) -> Valued {
                     [equal, c]
                 };
                 let kind = rng.pick(&[Or, And]);
+                c = make(pool, kind, 1, &pair);
+            } else if rng.one_in(2) {
+                // The smaller or the greater.
+                let pair = if rng.one_in(2) { [a, b] } else { [b, a] };
+                let kind = rng.pick(&[LessS, LessU]);
                 c = make(pool, kind, 1, &pair);
             }
             make(pool, Ite, width, &[c, a, b])

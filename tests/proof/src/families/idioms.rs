@@ -5,7 +5,7 @@ use super::{Scope, Visit, is_canonical, placed};
 use crate::case::{self, Case};
 use hartlog_isa::{CSR_INSTRET, Flow, Format, Inst, Op};
 use templates::block::{Follow, ends_block, is_pure, is_skippable};
-use templates::emit::Mode;
+use templates::emit::{Config, Mode};
 use templates::place::{Placement, available};
 use templates::rewrite::foldable;
 use tests::random::Rng;
@@ -451,6 +451,35 @@ pub fn skips(scope: Scope, visit: Visit) {
                         let mut steps = case::straight(&insts);
                         steps[at].follow = Follow::Skip;
                         visit(&Case::new(&config, steps), None);
+                    }
+                }
+            }
+        }
+    }
+    reductions(&config, visit);
+}
+
+/// Sums that are brought back below a bound, one after the other, as modular arithmetic does.
+fn reductions(config: &Config, visit: Visit) {
+    for (sum, back) in [
+        (Op::Addw, Op::Addw),
+        (Op::Addw, Op::Subw),
+        (Op::Add, Op::Sub),
+    ] {
+        for branch in [Op::Blt, Op::Bge, Op::Bltu, Op::Bgeu] {
+            for [value, other, bound] in [[1, 2, 3], [16, 17, 18], [1, 16, 17], [16, 1, 2]] {
+                for (p, q) in [(value, bound), (bound, value)] {
+                    let one = [
+                        Inst::new(sum, value, value, other, 0),
+                        Inst::new(branch, 0, p, q, 8),
+                        Inst::new(back, value, value, bound, 0),
+                    ];
+                    for times in 1..=3 {
+                        let mut steps = case::straight(&one.repeat(times));
+                        for step in steps.iter_mut().skip(1).step_by(one.len()) {
+                            step.follow = Follow::Skip;
+                        }
+                        visit(&Case::new(config, steps), None);
                     }
                 }
             }

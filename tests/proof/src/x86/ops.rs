@@ -6,38 +6,6 @@ use iced_x86::{ConditionCode, Instruction, Mnemonic, OpKind};
 
 const RAX: usize = 0;
 
-/// Leading zeros, by halving: where the upper half is zero, go on with the lower one.
-fn leading_zeros(p: &mut Pool, x: Term) -> Term {
-    let width = p.width(x);
-    let mut count = p.val(0, width);
-    let mut rest = x;
-    let mut size = width;
-    while size > 1 {
-        let half = size / 2;
-        let (upper, lower) = (p.extract(rest, half, half), p.extract(rest, 0, half));
-        let zero = p.val(0, half);
-        let empty = p.eq(upper, zero);
-        let step = p.val(u64::from(half), width);
-        let more = p.add(count, step);
-        count = p.ite(empty, more, count);
-        rest = p.ite(empty, lower, upper);
-        size = half;
-    }
-    let none = p.not(rest);
-    let last = p.zero_extend(none, width);
-    p.add(count, last)
-}
-
-/// The bits in reverse order.
-fn mirrored(p: &mut Pool, x: Term) -> Term {
-    let mut out = p.extract(x, 0, 1);
-    for k in 1..p.width(x) {
-        let bit = p.extract(x, k, 1);
-        out = p.concat(out, bit);
-    }
-    out
-}
-
 /// The number of bits set.
 pub(crate) fn population(p: &mut Pool, x: Term) -> Term {
     let width = p.width(x);
@@ -440,11 +408,7 @@ impl Machine<'_> {
                 v
             }
             other => {
-                let source = match other {
-                    Mnemonic::Lzcnt => a,
-                    _ => mirrored(self.pool, a),
-                };
-                let v = leading_zeros(self.pool, source);
+                let v = self.pool.zeros(other == Mnemonic::Lzcnt, a);
                 (s.cf, s.zf) = (Some(none), Some(self.pool.eq(v, zero)));
                 v
             }
