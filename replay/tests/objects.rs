@@ -4,6 +4,7 @@ mod common;
 
 use common::{other_program, program, trace_bytes};
 use hartlog_format::contract::{CONTRACT_VERSION, PROGRAM_MAGIC, Program as Descriptor};
+use hartlog_isa::{Inst, Op};
 use replay::check::{self, check, check_with};
 use replay::engine::{Cache, Choice, CompileError, Engine, ObjectError};
 use replay::program::Program;
@@ -192,6 +193,48 @@ fn a_cached_file_is_used_only_if_it_is_right() {
     make(&program, Columns::NONE, &Cache::at(file.join("below")));
 }
 
+/// How many of these traces are wrong, which every engine has to see in the same way.
+fn differences(program: &Program, traces: &[Trace], no_memory: bool) -> Vec<String> {
+    let options = check::Options {
+        jobs: Some(1),
+        no_memory,
+        ..check::Options::default()
+    };
+    // With memory: followed in order, or brought together from what each chunk read and wrote.
+    let sets: &[Columns] = match no_memory {
+        true => &[Columns::NONE],
+        false => &[Columns::FOLLOW, Columns::MEMORY],
+    };
+    assert!(sets.contains(&options.columns()));
+    let engines: Vec<_> = sets
+        .iter()
+        .map(|columns| {
+            Engine::choose(program, *columns, Choice::Compiled, &Cache::none())
+                .unwrap_or_else(|e| panic!("no compiled code: {e}"))
+                .0
+        })
+        .collect();
+    let text = |r: Result<check::Report, check::CheckError>| r.map_err(|e| e.to_string());
+    let mut wrong = Vec::new();
+    for trace in traces {
+        let wanted = text(check(trace, program, &options, &mut |_| {})).err();
+        for engine in &engines {
+            let found = text(check_with(trace, engine, &options, &mut |_| {}));
+            assert_eq!(found.err(), wanted);
+        }
+        wrong.extend(wanted);
+    }
+    wrong
+}
+
+/// The trace with some bits of a byte turned over and checksums that fit, if it can be opened.
+fn altered(good: &[u8], at: usize, bits: u8) -> Option<Trace> {
+    let mut bytes = good.to_vec();
+    bytes[at] ^= bits;
+    common::repair(&mut bytes)?;
+    Trace::from_bytes(bytes).ok()
+}
+
 /// Every altered trace gives the same error, whatever engine checks it.
 #[test]
 fn both_engines_find_the_same_differences() {
@@ -199,43 +242,72 @@ fn both_engines_find_the_same_differences() {
     for (chunk_steps, no_memory) in [(16, false), (16, true), (1 << 18, false)] {
         let good = trace_bytes(&program, chunk_steps);
         let traces: Vec<Trace> = (0..good.len())
-            .filter_map(|at| {
-                let mut bytes = good.clone();
-                bytes[at] ^= 1 << (at % 8);
-                common::repair(&mut bytes)?;
-                Trace::from_bytes(bytes).ok()
-            })
+            .filter_map(|at| altered(&good, at, 1 << (at % 8)))
             .collect();
         assert!(traces.len() > 500, "{} can be opened", traces.len());
-        let options = check::Options {
-            jobs: Some(1),
-            no_memory,
-            ..check::Options::default()
-        };
-        // With memory: followed in order, or brought together from what each chunk read and wrote.
-        let sets: &[Columns] = match no_memory {
-            true => &[Columns::NONE],
-            false => &[Columns::FOLLOW, Columns::MEMORY],
-        };
-        assert!(sets.contains(&options.columns()));
-        let engines: Vec<_> = sets
-            .iter()
-            .map(|columns| {
-                Engine::choose(&program, *columns, Choice::Compiled, &Cache::none())
-                    .unwrap_or_else(|e| panic!("no compiled code: {e}"))
-                    .0
-            })
-            .collect();
-        let mut wrong = 0;
-        for trace in &traces {
-            let text = |r: Result<check::Report, check::CheckError>| r.map_err(|e| e.to_string());
-            let wanted = text(check(trace, &program, &options, &mut |_| {}));
-            for engine in &engines {
-                let found = text(check_with(trace, engine, &options, &mut |_| {}));
-                assert_eq!(found.as_ref().err(), wanted.as_ref().err());
-            }
-            wrong += usize::from(wanted.is_err());
-        }
+        let wrong = differences(&program, &traces, no_memory).len();
         assert!(wrong > 300, "{wrong} are wrong");
+    }
+}
+
+/// A run ends where an atomic is misaligned. An altered trace may go on behind it: whatever
+/// compiled code computes from there on, the interpreter's error is found.
+#[test]
+fn a_trace_that_goes_on_behind_a_misaligned_atomic_is_wrong() {
+    const POINTER: u8 = 5;
+    const BASE: u8 = 8;
+    let i = Inst::new;
+    let place = 0x11008u64;
+    let mut code = vec![
+        i(Op::Lui, BASE, 0, 0, 0x11000),
+        i(Op::Addi, POINTER, BASE, 0, 8),
+        i(Op::Sd, 0, BASE, POINTER, 0),
+    ];
+    let atomics = [
+        Op::LrW,
+        Op::ScW,
+        Op::LrD,
+        Op::ScD,
+        Op::AmoaddW,
+        Op::AmoswapD,
+        Op::AmomaxuW,
+        Op::AmominD,
+    ];
+    for op in atomics {
+        for (rd, rs2) in [(6, 7), (POINTER, 7), (6, POINTER), (7, 7), (0, 0)] {
+            let rs2 = if matches!(op, Op::LrW | Op::LrD) {
+                0
+            } else {
+                rs2
+            };
+            code.extend([
+                i(Op::Ld, POINTER, BASE, 0, 0),
+                i(Op::Addi, 7, 7, 0, 3),
+                i(op, rd, POINTER, rs2, 0),
+                i(Op::Add, 6, 6, rd, 0),
+            ]);
+        }
+    }
+    code.extend([
+        i(Op::Addi, 10, 0, 0, 0),
+        i(Op::Addi, 17, 0, 0, hartlog_abi::number::EXIT as i32),
+        i(Op::Ecall, 0, 0, 0, 0),
+    ]);
+    let program = common::parse(&code);
+    for chunk_steps in [3, 16, 1 << 18] {
+        let good = trace_bytes(&program, chunk_steps);
+        let pointers = (0..good.len() - 8).filter(|at| good[*at..*at + 8] == place.to_le_bytes());
+        let traces: Vec<Trace> = pointers
+            .flat_map(|at| [1, 2, 4, 7].map(|bits| altered(&good, at, bits)))
+            .flatten()
+            .collect();
+        for no_memory in [true, false] {
+            let wrong = differences(&program, &traces, no_memory);
+            let misaligned = wrong.iter().filter(|e| e.contains("misaligned")).count();
+            match no_memory {
+                true => assert!(misaligned > 40, "{misaligned} of {}", traces.len()),
+                false => assert_eq!(wrong.len(), traces.len()),
+            }
+        }
     }
 }

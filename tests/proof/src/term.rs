@@ -476,6 +476,14 @@ impl Pool {
     /// Quotient or remainder: [`Kind::DivU`] and so on.
     pub fn divide(&mut self, kind: Kind, a: Term, b: Term) -> Term {
         let width = self.width(a);
+        let by = self.constant(b);
+        match kind {
+            Kind::DivS if by == Some(mask(width)) => return self.neg(a),
+            Kind::RemS if by == Some(mask(width)) => return self.val(0, width),
+            Kind::DivU | Kind::DivS if by == Some(1) => return a,
+            Kind::RemU | Kind::RemS if by == Some(1) => return self.val(0, width),
+            _ => {}
+        }
         self.build(kind, width, &[a, b])
     }
 
@@ -620,6 +628,14 @@ impl Pool {
         let width = self.width(a);
         if width == 1 && self.constant(a) == Some(1) && self.constant(b) == Some(0) {
             return c;
+        }
+        // The least value is its own negative.
+        let least = 1 << (width - 1);
+        if n.kind == Kind::Eq && n.args[0] == a && self.constant(n.args[1]) == Some(least) {
+            let other = self.node(b);
+            if other.kind == Kind::Neg && other.args[0] == a {
+                return b;
+            }
         }
         // Of two values the smaller or greater, in whatever order they are compared.
         let (x, y) = (n.args[0], n.args[1]);

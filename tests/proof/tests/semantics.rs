@@ -291,9 +291,27 @@ fn random_term(rng: &mut Rng, pool: &mut Pool, terms: &[Valued]) -> Valued {
                 make(pool, Add, width, &[a, multiple])
             }
         }
-        0 if rng.one_in(4) => {
-            let kind = rng.pick(&[LeadingZeros, TrailingZeros]);
-            make(pool, kind, width, &[a])
+        0 if rng.one_in(2) => {
+            let constant = |pool: &mut Pool, v: u64| (pool.val(v, width), v);
+            match rng.below(3) {
+                0 => {
+                    let kind = rng.pick(&[LeadingZeros, TrailingZeros]);
+                    make(pool, kind, width, &[a])
+                }
+                1 => {
+                    let one = rng.pick(&[1, mask(width)]);
+                    let kind = rng.pick(&[DivU, RemU, DivS, RemS]);
+                    let one = constant(pool, one);
+                    make(pool, kind, width, &[a, one])
+                }
+                _ => {
+                    // The negative of a value, unless it is this one.
+                    let least = constant(pool, 1 << (width - 1));
+                    let is_least = make(pool, Eq, 1, &[a, least]);
+                    let minus = make(pool, Neg, width, &[a]);
+                    make(pool, Ite, width, &[is_least, a, minus])
+                }
+            }
         }
         0 => make(pool, Neg, width, &[a]),
         1 => make(pool, Not, width, &[a]),
