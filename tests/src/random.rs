@@ -91,7 +91,7 @@ pub fn number(name: &str, radix: u32) -> Option<u64> {
     u64::from_str_radix(&std::env::var(name).ok()?, radix).ok()
 }
 
-/// `HARTLOG_CASES`: how many programs.
+/// `HARTLOG_CASES`: how many programs, or whatever a test makes.
 pub fn cases(default: u64) -> u64 {
     number("HARTLOG_CASES", 10).unwrap_or(default)
 }

@@ -4,12 +4,7 @@
 
 use fuzz::mutate::mutant;
 use fuzz::{Verdict, seeds};
-use tests::random::Rng;
-
-fn cases(default: u64) -> u64 {
-    let set = std::env::var("HARTLOG_CASES").ok();
-    set.and_then(|n| n.parse().ok()).unwrap_or(default)
-}
+use tests::random::{Rng, cases};
 
 /// Runs a target on all seeds and on mutants of them. A failure aborts: the input is printed before
 /// by the hook.
