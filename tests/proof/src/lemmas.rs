@@ -41,11 +41,13 @@ pub fn lemmas() -> Vec<Lemma> {
                 sign(&overflow)
             ),
         ));
-        for op in ["bvadd", "bvmul"] {
-            let low = width / 2;
+        for (op, low) in ["bvadd", "bvmul"]
+            .into_iter()
+            .flat_map(|op| [1, width / 2, width - 1].map(|low| (op, low)))
+        {
             let below = |t: &str| format!("((_ extract {} 0) {t})", low - 1);
             out.push(lemma(
-                format!("lower half of {op}, {width} bits"),
+                format!("lower {low} bits of {op}, {width} bits"),
                 &two(width),
                 &format!(
                     "(= {} ({op} {} {}))",

@@ -258,6 +258,23 @@ pub(crate) fn facts(kind: Kind, width: u8, a: &str, b: &str) -> Vec<(String, Str
     }
 }
 
+/// The lower bits of a product are the product of the lower bits: of two products, of which one is
+/// narrower than the other.
+fn lower_bits(pool: &Pool, narrow: Term, wide: Term) -> String {
+    let mut out = String::new();
+    let width = pool.width(narrow);
+    let (n, w) = (pool.node(narrow), pool.node(wide));
+    if let ([a, b], [c, d], true) = (n.args(), w.args(), width < w.width) {
+        let low = |t: Term| format!("((_ extract {} 0) t{})", width - 1, t.0);
+        for (c, d) in [(*c, *d), (*d, *c)] {
+            let operands = format!("(and (= t{} {}) (= t{} {}))", a.0, low(c), b.0, low(d));
+            let result = format!("(= t{} {})", narrow.0, low(wide));
+            let _ = writeln!(out, "(assert (=> {operands} {result}))");
+        }
+    }
+    out
+}
+
 /// The number of leading or trailing zeros: the first bit set, looked at in turn.
 pub(crate) fn zeros(leading: bool, width: u8, a: &str) -> String {
     let mut out = String::new();
@@ -356,6 +373,16 @@ fn script(pool: &Pool, facts: &[Term]) -> (String, Vec<(String, String, u8)>) {
                     }
                 }
             }
+        }
+    }
+    let products: Vec<Term> = functions
+        .iter()
+        .filter(|((kind, _), _)| *kind == Kind::Mul)
+        .flat_map(|(_, same)| same.iter().copied())
+        .collect();
+    for narrow in &products {
+        for wide in &products {
+            out += &lower_bits(pool, *narrow, *wide);
         }
     }
     for fact in facts {
