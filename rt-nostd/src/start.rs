@@ -64,13 +64,24 @@ extern "C" fn start(stack: usize) -> ! {
     let env = Strings {
         next: stack + word * (argc + 2),
     };
-    let status = main(args, env).unwrap_or_else(|failure| {
+    let ended = match sys::allow_stack(STACK) {
+        Ok(()) => main(args, env),
+        Err(errno) => Err(Failure::Host {
+            what: "this process may have no stack of 512 KiB",
+            errno,
+        }),
+    };
+    let status = ended.unwrap_or_else(|failure| {
         say!("{failure}");
         failure.exit_status()
     });
     sys::exit(status)
 }
 
+/// What the runtime needs of it is less.
+const STACK: u64 = 512 << 10;
+
+#[inline(never)]
 fn main(args: Strings, env: Strings) -> Result<u8, Failure> {
     cpu::check()?;
     let program = Program::get()?;

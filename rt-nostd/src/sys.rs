@@ -436,21 +436,32 @@ pub fn lock(addr: usize, len: usize) -> Result<(), Errno> {
     unsafe { call(number::MLOCK, [addr, len, 0, 0, 0, 0]) }.map(drop)
 }
 
-/// How much memory may be locked, in bytes (`RLIMIT_MEMLOCK`).
+/// A limit of this process and how far it may be raised, after it was set if there is a new one.
+fn limit(which: usize, new: Option<[u64; 2]>) -> Result<[u64; 2], Errno> {
+    let mut old = [u64::MAX; 2];
+    let new = new.as_ref().map_or(0, |n| n.as_ptr().expose_provenance());
+    let args = [0, which, new, old.as_mut_ptr().expose_provenance(), 0, 0];
+    // SAFETY: `struct rlimit64` has two words; `new` is one or null.
+    unsafe { call(number::PRLIMIT64, args) }?;
+    Ok(old)
+}
+
+/// How much memory may be locked, in bytes (`RLIMIT_MEMLOCK`); without end if it is not known.
 pub fn lock_limit() -> u64 {
     const RLIMIT_MEMLOCK: usize = 8;
-    let mut limit = [u64::MAX; 2];
-    let args = [
-        0,
-        RLIMIT_MEMLOCK,
-        0,
-        limit.as_mut_ptr().expose_provenance(),
-        0,
-        0,
-    ];
-    // SAFETY: `struct rlimit64` has two words. On an error the limit stays infinite.
-    let _ = unsafe { call(number::PRLIMIT64, args) };
-    limit[0]
+    limit(RLIMIT_MEMLOCK, None).map_or(u64::MAX, |limit| limit[0])
+}
+
+/// Lets the stack of this process grow to `len` bytes (`RLIMIT_STACK`).
+///
+/// # Errors
+/// That of `prlimit64`, if it has to be allowed and is not.
+pub fn allow_stack(len: u64) -> Result<(), Errno> {
+    const RLIMIT_STACK: usize = 3;
+    match limit(RLIMIT_STACK, None) {
+        Ok([now, most]) if now < len => limit(RLIMIT_STACK, Some([len, most])).map(drop),
+        _ => Ok(()),
+    }
 }
 
 /// Number of processors that this process may run on, at least 1.

@@ -112,6 +112,22 @@ pub fn lemmas() -> Vec<Lemma> {
             }
         }
     }
+    // Not more bits are set than there are: what is used of the number of them.
+    for width in [32, 64] {
+        let bit = |at: u32| format!("((_ zero_extend {}) ((_ extract {at} {at}) a))", width - 1);
+        let mut sums: Vec<String> = (0..width).map(bit).collect();
+        while sums.len() > 1 {
+            sums = sums
+                .chunks(2)
+                .map(|pair| format!("(bvadd {})", pair.join(" ")))
+                .collect();
+        }
+        out.push(lemma(
+            format!("bits that are set, {width} bits"),
+            &two(width),
+            &format!("(bvule {} (_ bv{width} {width}))", sums[0]),
+        ));
+    }
     // What is counted are zeros, and a one is next to them. (Both models use one formula for it.)
     for width in [32, 64] {
         for (leading, away, back) in [(true, "bvlshr", "bvshl"), (false, "bvshl", "bvlshr")] {

@@ -2,7 +2,6 @@
 //! (20240411), independently of the interpreter; `tests/semantics.rs` compares the two.
 
 use crate::term::{Kind, Pool, Term};
-use crate::x86::population;
 use hartlog_format::contract::WINDOW;
 use hartlog_format::layout::GUEST_MIN;
 use hartlog_isa::{Effect, Flow, Format, Inst, Op, Width};
@@ -223,7 +222,7 @@ pub fn value(p: &mut Pool, op: Op, a: Term, b: Term, pc: u64) -> Option<Term> {
         }
         Clz => p.zeros(true, a),
         Ctz => p.zeros(false, a),
-        Cpop => population(p, a),
+        Cpop => p.population(a),
         Clzw => {
             let v = p.zeros(true, a32);
             p.zero_extend(v, 64)
@@ -233,7 +232,7 @@ pub fn value(p: &mut Pool, op: Op, a: Term, b: Term, pc: u64) -> Option<Term> {
             p.zero_extend(v, 64)
         }
         Cpopw => {
-            let v = population(p, a32);
+            let v = p.population(a32);
             p.zero_extend(v, 64)
         }
         Max => {

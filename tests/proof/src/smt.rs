@@ -188,10 +188,13 @@ fn value(line: &str) -> u64 {
     digits("#x", 16).or_else(|| digits("#b", 2)).unwrap_or(0)
 }
 
-/// Whether it is a product, a quotient or a remainder.
+/// Whether it is a product, a quotient, a remainder or a number of bits.
 fn is_arithmetic(kind: Kind) -> bool {
     use Kind::*;
-    matches!(kind, Mul | MulHighU | MulHighS | DivU | RemU | DivS | RemS)
+    matches!(
+        kind,
+        Mul | MulHighU | MulHighS | DivU | RemU | DivS | RemS | Population
+    )
 }
 
 /// Whether a term stands for any function of its operands.
@@ -199,7 +202,7 @@ fn is_abstract(pool: &Pool, t: Term) -> bool {
     let n = pool.node(t);
     let constant = |i: usize| n.args().get(i).is_some_and(|a| pool.constant(*a).is_some());
     match n.kind {
-        Kind::MulHighU | Kind::MulHighS => true,
+        Kind::MulHighU | Kind::MulHighS | Kind::Population => true,
         Kind::Mul => !constant(0) && !constant(1),
         Kind::DivU | Kind::RemU | Kind::DivS | Kind::RemS => !constant(1),
         _ => false,
@@ -344,7 +347,7 @@ fn script(pool: &Pool, facts: &[Term]) -> (String, Vec<(String, String, u8)>) {
             }
             Kind::LeadingZeros => zeros(true, w, &arg(0)),
             Kind::TrailingZeros => zeros(false, w, &arg(0)),
-            Kind::Var(_) | Kind::MulHighU | Kind::MulHighS => continue,
+            Kind::Var(_) | Kind::MulHighU | Kind::MulHighS | Kind::Population => continue,
         };
         let _ = writeln!(out, "(define-fun {symbol} () (_ BitVec {w}) {body})");
     }
@@ -356,6 +359,9 @@ fn script(pool: &Pool, facts: &[Term]) -> (String, Vec<(String, String, u8)>) {
                     let _ = writeln!(out, "(assert (=> {condition} (= t{} {result})))", x.0);
                 }
             }
+            if *kind == Kind::Population {
+                let _ = writeln!(out, "(assert (bvule t{} (_ bv{width} {width})))", x.0);
+            }
             // By a constant it is the operation itself, which is one of those functions.
             for y in same[..i]
                 .iter()
@@ -366,6 +372,9 @@ fn script(pool: &Pool, facts: &[Term]) -> (String, Vec<(String, String, u8)>) {
                     let operands = format!("(and (= t{} t{}) (= t{} t{}))", p.0, q.0, r.0, s.0);
                     let _ = writeln!(out, "(assert (=> {operands} (= t{} t{})))", x.0, y.0);
                 };
+                if let ([a], [c]) = (n.args(), m.args()) {
+                    equal(*a, *c, *a, *c);
+                }
                 if let ([a, b], [c, d]) = (n.args(), m.args()) {
                     equal(*a, *c, *b, *d);
                     if matches!(n.kind, Kind::Mul | Kind::MulHighU | Kind::MulHighS) {

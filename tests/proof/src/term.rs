@@ -59,6 +59,8 @@ pub enum Kind {
     LeadingZeros,
     /// Bits below the lowest that is set; the width for 0.
     TrailingZeros,
+    /// Bits that are set.
+    Population,
 }
 
 /// A term: kind, width and operands.
@@ -141,6 +143,7 @@ pub fn apply(kind: Kind, width: u8, args: &[(u64, u8)]) -> u64 {
         Kind::SignExtend => sa as u64,
         Kind::LeadingZeros => u64::from(a.leading_zeros()) - (64 - u64::from(width)),
         Kind::TrailingZeros => u64::from(a.trailing_zeros()).min(width.into()),
+        Kind::Population => a.count_ones().into(),
     };
     result & mask(width)
 }
@@ -829,6 +832,11 @@ impl Pool {
             Kind::TrailingZeros
         };
         self.build(kind, self.width(a), &[a])
+    }
+
+    /// Bits that are set.
+    pub fn population(&mut self, a: Term) -> Term {
+        self.build(Kind::Population, self.width(a), &[a])
     }
 
     /// A term where all `facts` hold (one bit each): what they say, or deny, is put in.

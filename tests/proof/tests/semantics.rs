@@ -295,7 +295,7 @@ fn random_term(rng: &mut Rng, pool: &mut Pool, terms: &[Valued]) -> Valued {
             let constant = |pool: &mut Pool, v: u64| (pool.val(v, width), v);
             match rng.below(3) {
                 0 => {
-                    let kind = rng.pick(&[LeadingZeros, TrailingZeros]);
+                    let kind = rng.pick(&[LeadingZeros, TrailingZeros, Population]);
                     make(pool, kind, width, &[a])
                 }
                 1 => {

@@ -163,6 +163,7 @@ fn a_host_with_little_gives_the_same_trace() {
         };
         test("as it is", plain, &[]);
         test("one slot", plain, &one);
+        test("little stack", "ulimit -S -s 64 && exec \"$0\"", &[]);
         test("most slots", plain, &most);
         assert_eq!(test("little lockable memory", &low, &[])[0], 1);
         assert_eq!(test("one processor", &single, &[])[1], 1);
@@ -175,6 +176,9 @@ fn a_host_with_little_gives_the_same_trace() {
             ),
             [0; 3]
         );
+        let output = case.run("ulimit -s 64 && exec \"$0\"", &trace, &[]);
+        assert_eq!(output.status.code(), Some(202), "{}", stderr(&output));
+        assert!(stderr(&output).contains("stack"), "{}", stderr(&output));
     }
 }
 

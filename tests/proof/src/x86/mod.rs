@@ -7,8 +7,6 @@
 
 mod ops;
 
-pub(crate) use ops::population;
-
 use crate::term::{Pool, Term};
 use hartlog_format::contract::{offset, slot};
 use iced_x86::{Code, Decoder, DecoderOptions, Instruction, MemorySize, OpKind, Register};

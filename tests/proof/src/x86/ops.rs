@@ -6,18 +6,6 @@ use iced_x86::{ConditionCode, Instruction, Mnemonic, OpKind};
 
 const RAX: usize = 0;
 
-/// The number of bits set.
-pub(crate) fn population(p: &mut Pool, x: Term) -> Term {
-    let width = p.width(x);
-    let mut sum = p.val(0, width);
-    for k in 0..width {
-        let bit = p.extract(x, k, 1);
-        let bit = p.zero_extend(bit, width);
-        sum = p.add(bit, sum);
-    }
-    sum
-}
-
 /// The bytes in reverse order.
 pub(crate) fn swapped(p: &mut Pool, x: Term) -> Term {
     let mut out = p.extract(x, 0, 8);
@@ -401,7 +389,7 @@ impl Machine<'_> {
         s.flags_undefined();
         let v = match i.mnemonic() {
             Mnemonic::Popcnt => {
-                let v = population(self.pool, a);
+                let v = self.pool.population(a);
                 let no = self.pool.bool(false);
                 (s.cf, s.zf, s.sf) = (Some(no), Some(none), Some(no));
                 (s.of, s.less) = (Some(no), Some(no));
