@@ -388,6 +388,8 @@ fn a_killed_replayer_takes_its_program_along() {
         if stalled {
             running.stall();
         }
+        // To wait for the replayer would close it, and a guest that reads could come to its end.
+        let input = running.replay.stdin.take();
         running.replay.kill().expect("it is there");
         running.replay.wait().expect("it has ended");
         let mut found = None;
@@ -395,6 +397,7 @@ fn a_killed_replayer_takes_its_program_along() {
             found = waitpid(Some(running.program), WaitOptions::NOHANG).expect("a child");
             found.is_some()
         });
+        drop(input);
         let status = found.map(|(_, status)| status.exit_status());
         assert_eq!(status, Some(Some(exit::TRACE_OUTPUT.into())));
         let mut said = String::new();
