@@ -193,7 +193,7 @@ fn a_cached_file_is_used_only_if_it_is_right() {
     make(&program, Columns::NONE, &Cache::at(file.join("below")));
 }
 
-/// How many of these traces are wrong, which every engine has to see in the same way.
+/// The errors of those of these traces that are wrong, which every engine has to find alike.
 fn differences(program: &Program, traces: &[Trace], no_memory: bool) -> Vec<String> {
     let options = check::Options {
         jobs: Some(1),

@@ -613,7 +613,7 @@ impl Asm {
         self.emit(SET[cond as usize], [dst.of(Size::B).into()]);
     }
 
-    /// `cmovcc dst, src` of 64 bits
+    /// `cmovcc dst, src` of 32 bits, which zeroes the upper half in any case, or 64
     pub fn cmov(&mut self, cond: Cond, size: Size, dst: Gpr, src: impl Into<Rm>) {
         const CMOV: [[Code; 2]; 16] = [
             [Code::Cmovo_r32_rm32, Code::Cmovo_r64_rm64],

@@ -215,7 +215,8 @@ impl Emitter<'_> {
     /// Moves a result to its register and charges the step, unless the branch is taken.
     fn choose_unless(&mut self, taken: Compare, result: Redirect) {
         let Redirect { rd, mut at, extent } = result;
-        match taken {
+        let (cond, a, b) = match taken {
+            Compare::Pending { cond, a, b } => (cond, a, b),
             Compare::Constant(Taken::Always) => {
                 self.asm.alu_imm(Alu::Add, Size::Q, BUDGET, 1);
                 return;
@@ -228,8 +229,7 @@ impl Emitter<'_> {
                 }
                 return;
             }
-            Compare::Pending { .. } => {}
-        }
+        };
         // Lower halves suffice where both values are sign extensions of theirs.
         let words = extent != Extent::Full && self.is_sext(rd);
         let in_register = matches!(self.home(rd), Src::Reg(_));
@@ -241,10 +241,7 @@ impl Emitter<'_> {
                 at = A;
             }
         }
-        let cond = match taken {
-            Compare::Pending { cond, a, b } => self.compare_with(cond, a, b, D),
-            Compare::Constant(_) => return,
-        };
+        let cond = self.compare_with(cond, a, b, D);
         match self.home(rd) {
             Src::Reg(home) => {
                 let size = if low { Size::D } else { Size::Q };

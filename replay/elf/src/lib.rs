@@ -111,10 +111,11 @@ pub struct Elf {
 fn read(path: &Path) -> std::io::Result<Vec<u8>> {
     const MOST: u64 = 1 << 32;
     let mut file = File::open(path)?;
-    if file.metadata()?.is_file() {
-        return std::fs::read(path);
-    }
     let mut bytes = Vec::new();
+    if file.metadata()?.is_file() {
+        file.read_to_end(&mut bytes)?;
+        return Ok(bytes);
+    }
     let mut first = (&mut file).take(elf::ELFMAG.len() as u64);
     first.read_to_end(&mut bytes)?;
     if bytes == elf::ELFMAG && file.take(MOST).read_to_end(&mut bytes)? as u64 == MOST {
