@@ -9,7 +9,7 @@
 use crate::code::{Instruction, Text, far_target};
 use crate::discover::Leaders;
 use hartlog_isa::{Flow, Inst, Op};
-use templates::block::{Follow, Step, ends_block};
+use templates::block::{Follow, MAX_SKIPPED, Step, ends_block};
 
 /// Longest block, in guest instructions.
 pub const MAX_STEPS: usize = 256;
@@ -84,6 +84,7 @@ fn step(instruction: &Instruction) -> Step {
         pc: u64::from(instruction.pc),
         inst: instruction.inst,
         follow: Follow::Fall,
+        perhaps: false,
     }
 }
 
@@ -113,8 +114,8 @@ impl Former<'_> {
                     None => break,
                 }
             }
-            // A skip needs its next instruction, and one after that, in the same block.
-            if steps.len() + 3 > MAX_STEPS {
+            // What a branch skips is in the same block, and one instruction after that.
+            if steps.len() + 2 + MAX_SKIPPED > MAX_STEPS {
                 // Nothing repeated reaches this length, so the next instruction may start a block.
                 self.leaders.insert(index);
                 break;
@@ -148,14 +149,29 @@ impl Former<'_> {
                     _ => break,
                 }
             }
-            if self.leaders.is_skip(index) {
-                if let (Some(last), Some(next)) = (steps.last_mut(), self.instruction(index + 1)) {
+            let skipped = self.leaders.skipped(index);
+            if skipped > 0 {
+                if let Some(last) = steps.last_mut() {
                     last.follow = Follow::Skip;
-                    steps.push(step(next));
                 }
-                index += 2;
-                let next = self.instruction(index);
-                if next.is_none_or(|i| u64::from(i.pc) != target) {
+                steps.extend((1..=skipped).filter_map(|n| {
+                    let step = step(self.instruction(index + n)?);
+                    let perhaps = true;
+                    Some(Step { perhaps, ..step })
+                }));
+                index += skipped + 1;
+                if steps.last().is_some_and(|s| s.next() != target) {
+                    // A jump to the target.
+                    match self.text.at(target) {
+                        Some(to) if self.repeatable(to, repeated, steps.len()).is_some() => {
+                            if let Some(last) = steps.last_mut() {
+                                last.follow = Follow::Target;
+                            }
+                            index = to;
+                        }
+                        _ => break,
+                    }
+                } else if self.instruction(index).is_none() {
                     break;
                 }
                 continue;
@@ -203,8 +219,8 @@ impl Former<'_> {
         let target = match inst.op {
             Op::Jal => call.target(),
             Op::Jalr => {
-                let (high, earlier) = before.split_last()?;
-                if earlier.last().is_some_and(|s| s.follow == Follow::Skip) {
+                let high = before.last()?;
+                if high.perhaps {
                     return None;
                 }
                 far_target(high.pc, &high.inst?, &inst)?
@@ -221,13 +237,21 @@ impl Former<'_> {
         if let Some(call) = steps.last_mut() {
             call.follow = Follow::Target;
         }
+        let mut skipped = 0usize;
         for index in function..function + n {
-            steps.extend(self.instruction(index).map(step));
-            if let Some(last) = steps.last_mut()
-                && self.leaders.is_skip(index)
-            {
-                last.follow = Follow::Skip;
-            }
+            let Some(instruction) = self.instruction(index) else {
+                break;
+            };
+            let mut step = step(instruction);
+            step.perhaps = skipped > 0;
+            skipped = match self.leaders.skipped(index) {
+                0 => skipped.saturating_sub(1),
+                n => {
+                    step.follow = Follow::Skip;
+                    n
+                }
+            };
+            steps.push(step);
         }
         if let Some(last) = steps.last_mut() {
             last.follow = Follow::Target;

@@ -8,15 +8,15 @@
 use crate::code::Text;
 use hartlog_elf::Elf;
 use hartlog_isa::{Flow, Inst, Op};
-use templates::block::is_skippable;
+use templates::block::{MAX_SKIPPED, goes_on_skippable, is_skippable};
 
 /// Per instruction: does a block start here?
 #[derive(Clone, Debug)]
 pub struct Leaders {
     /// For how many reasons (saturating).
     marks: Vec<u8>,
-    /// Branches over one instruction that becomes conditional instead.
-    skips: Vec<bool>,
+    /// Of branches over instructions that become conditional instead: over how many.
+    skips: Vec<u8>,
 }
 
 impl Leaders {
@@ -32,9 +32,9 @@ impl Leaders {
         }
     }
 
-    /// Whether the instruction is a branch whose next instruction is made conditional instead.
-    pub fn is_skip(&self, index: usize) -> bool {
-        self.skips.get(index).copied().unwrap_or(false)
+    /// How many instructions behind this one, a branch, are made conditional instead.
+    pub fn skipped(&self, index: usize) -> usize {
+        self.skips.get(index).map_or(0, |n| usize::from(*n))
     }
 
     fn insert_pc(&mut self, text: &Text, pc: u64) -> bool {
@@ -68,7 +68,7 @@ pub fn leaders(elf: &Elf, text: &Text) -> Leaders {
 pub fn all_leaders(elf: &Elf, text: &Text) -> Leaders {
     let mut leaders = Leaders {
         marks: vec![0; text.instructions.len()],
-        skips: vec![false; text.instructions.len()],
+        skips: vec![0; text.instructions.len()],
     };
     leaders.insert_pc(text, elf.entry);
     for symbol in &elf.symbols {
@@ -82,26 +82,61 @@ pub fn all_leaders(elf: &Elf, text: &Text) -> Leaders {
     leaders
 }
 
-/// Finds branches over one cheap instruction. Where nothing else goes to their targets, no block
+/// Finds branches over few cheap instructions. Where nothing else goes to their targets, no block
 /// has to start there any more.
 fn find_skips(text: &Text, leaders: &mut Leaders) {
-    for (index, window) in text.instructions.windows(3).enumerate() {
-        let [branch, skipped, target] = window else {
+    for index in 0..text.instructions.len() {
+        let Some((n, over)) = skip(text, leaders, index) else {
             continue;
         };
-        let (Some(b), Some(s)) = (branch.inst, skipped.inst) else {
-            continue;
-        };
-        let over_one = b.flow() == Flow::Branch
-            && u64::from(branch.pc).wrapping_add(i64::from(b.imm) as u64) == u64::from(target.pc)
-            && branch.next() == u64::from(skipped.pc)
-            && skipped.next() == u64::from(target.pc);
-        if over_one && is_skippable(&s) && leaders.marks[index + 1] == 0 {
-            leaders.skips[index] = true;
-            let mark = &mut leaders.marks[index + 2];
+        leaders.skips[index] = n;
+        if let Some(target) = over {
+            let mark = &mut leaders.marks[target];
             *mark = mark.saturating_sub(1);
         }
     }
+}
+
+/// If the instruction is a branch over few others, which only compute one register: how many, and
+/// the index of its target, unless the last of them jumps there.
+fn skip(text: &Text, leaders: &Leaders, index: usize) -> Option<(u8, Option<usize>)> {
+    let branch = text.instructions.get(index)?;
+    let inst = branch.inst.filter(|i| i.flow() == Flow::Branch)?;
+    let target = goes_to(branch.pc, &inst);
+    let mut next = branch.next();
+    let mut computed = None;
+    for (n, instruction) in (0u8..).zip(&text.instructions[index + 1..]) {
+        let at = index + 1 + usize::from(n);
+        if u64::from(instruction.pc) != next {
+            return None;
+        }
+        if next == target && n > 0 {
+            return Some((n, Some(at)));
+        }
+        let inst = instruction.inst?;
+        if usize::from(n) == MAX_SKIPPED || leaders.contains(at) {
+            return None;
+        }
+        match computed {
+            None if is_skippable(&inst) => computed = Some(inst.rd),
+            Some(rd) if goes_on_skippable(rd, &inst) => {}
+            Some(_)
+                if inst.op == Op::Jal
+                    && inst.rd == 0
+                    && goes_to(instruction.pc, &inst) == target =>
+            {
+                return Some((n + 1, None));
+            }
+            _ => return None,
+        }
+        next = instruction.next();
+    }
+    None
+}
+
+/// Where a branch or `jal` goes.
+fn goes_to(pc: u32, inst: &Inst) -> u64 {
+    u64::from(pc).wrapping_add(i64::from(inst.imm) as u64)
 }
 
 /// Targets, return sites and address constants.

@@ -12,8 +12,10 @@ pub enum Follow {
     /// address that the steps before it make known: they hold an `auipc`, or the call that it returns
     /// from.
     Target,
-    /// A branch over exactly the next step, which then has no effect and does not count. Never
-    /// the last or last but one step of a block.
+    /// A branch over the next steps, up to [`MAX_SKIPPED`], those with [`Step::perhaps`]: where it
+    /// is taken they have no effect and do not count. They compute one register
+    /// ([`is_skippable`], [`goes_on_skippable`]), and the last may be a jump to where the branch
+    /// goes. Never the last step of a block.
     Skip,
 }
 
@@ -26,7 +28,12 @@ pub struct Step {
     pub inst: Option<Inst>,
     /// Where the block goes on; without meaning in the last step.
     pub follow: Follow,
+    /// A branch before may skip it ([`Follow::Skip`]).
+    pub perhaps: bool,
 }
+
+/// Longest run of steps that a branch may skip.
+pub const MAX_SKIPPED: usize = 4;
 
 impl Step {
     /// Address of the next instruction in memory.
@@ -117,7 +124,7 @@ pub(crate) fn values(steps: &[Step], out: &mut Vec<Value>) -> Uses {
     let mut killed = 0u32;
     out.clear();
     out.resize(steps.len(), Value::default());
-    for (i, (step, value)) in steps.iter().zip(out).enumerate().rev() {
+    for (step, value) in steps.iter().zip(out).rev() {
         if step.has_side_exit() {
             // Exits before the last use do not count.
             state.exit |= state.none;
@@ -132,8 +139,7 @@ pub(crate) fn values(steps: &[Step], out: &mut Vec<Value>) -> Uses {
             };
             killed |= bit;
             // Where the step is skipped, rd keeps its value.
-            let skipped = i > 0 && steps[i - 1].follow == Follow::Skip;
-            state.set(rd, u8::from(skipped), false);
+            state.set(rd, u8::from(step.perhaps), false);
         }
         for r in inst.reads() {
             state.add(r);
@@ -178,6 +184,28 @@ pub fn is_skippable(inst: &Inst) -> bool {
                 | SextH
                 | ZextH
         )
+}
+
+/// Whether a conditional instruction may follow one that computes `rd`: it goes on with that value,
+/// and nothing else is written.
+pub fn goes_on_skippable(rd: u8, inst: &Inst) -> bool {
+    use Op::*;
+    let (first, second) = (inst.rs1 == rd, inst.rs2 == rd);
+    inst.rd == rd
+        && match inst.op {
+            Addi | Addiw | Andi | Ori | Xori | Slli | Srli | Srai | Slliw | Srliw | Sraiw
+            | SextB | SextH | ZextH => first,
+            Add | Addw | And | Or | Xor => first != second,
+            Sub | Subw => first && !second,
+            AddUw => first && inst.rs2 == 0,
+            _ => false,
+        }
+}
+
+/// The steps that a branch skips, which are the first of these.
+pub fn skipped(later: &[Step]) -> &[Step] {
+    let end = later.iter().position(|s| !s.perhaps);
+    &later[..end.unwrap_or(later.len())]
 }
 
 /// Whether an instruction only computes rd from rs1, rs2, immediate and pc.

@@ -6,7 +6,7 @@
 //! cold paths) and at the end of the block.
 
 use crate::asm::{Gpr, Size};
-use crate::block::{Follow, Step};
+use crate::block::Step;
 use crate::emit::{Emitter, bit, bits, homes_read};
 use crate::local::Next;
 use crate::parked::Parked;
@@ -235,9 +235,8 @@ fn dead(steps: &[Step], out: &mut Vec<Dead>) {
             now = [0; 32];
             continue;
         };
-        let skipped = i > 0 && steps[i - 1].follow == Follow::Skip;
         if let Some(rd) = inst.writes() {
-            now[rd as usize] = if skipped { 0 } else { i as u16 };
+            now[rd as usize] = if step.perhaps { 0 } else { i as u16 };
         }
         for r in inst.reads() {
             now[r as usize & 31] = 0;

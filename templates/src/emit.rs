@@ -24,7 +24,7 @@ pub(crate) use leaving::ColdKind;
 pub(crate) use operands::{Extent, Redirect};
 
 use crate::asm::{Alu, Asm, Cond, Gpr, Label, Mem, Size};
-use crate::block::{Follow, Step, Uses, Value, is_pure, values};
+use crate::block::{Follow, Step, Uses, Value, is_pure, skipped, values};
 use crate::borrow::Loans;
 use crate::local;
 use crate::log::Log;
@@ -267,8 +267,8 @@ pub struct Emitter<'a> {
     /// What the carry flag tells, as long as [`Asm::flags`] is this: whether the value of the one
     /// register is less than that of the other.
     pub(crate) carry: Option<(u32, u8, u8)>,
-    /// How the step before the current one goes on.
-    previous: Follow,
+    /// Whether the current step may be skipped.
+    perhaps: bool,
     /// The next step but for loads and stores, where no other path joins; in blocks that compute
     /// carries.
     pub(crate) next: Option<Inst>,
@@ -330,7 +330,7 @@ impl<'a> Emitter<'a> {
             values: Vec::new(),
             remaining: Uses::END,
             carry: None,
-            previous: Follow::Fall,
+            perhaps: false,
             next: None,
             redirect: None,
             skipped: Vec::new(),
@@ -392,10 +392,10 @@ impl<'a> Emitter<'a> {
         let carries = steps
             .iter()
             .any(|s| s.inst.is_some_and(|i| i.op == Op::Sltu));
-        self.previous = Follow::Fall;
         for (i, step) in steps.iter().enumerate() {
             self.index = i as u32;
             self.pc = step.pc;
+            self.perhaps = step.perhaps;
             self.mark(step.pc);
             let last = i + 1 == steps.len();
             self.next = if carries {
@@ -416,8 +416,11 @@ impl<'a> Emitter<'a> {
                 }
                 Some(inst) if last => self.last(step, inst, fallthrough),
                 Some(inst) if step.follow == Follow::Skip => {
-                    self.conditional(&inst, &steps[i + 1]);
-                    self.skip(1);
+                    let run = skipped(&steps[i + 1..]);
+                    self.conditional(&inst, run);
+                    for distance in 1..=run.len() {
+                        self.skip(distance);
+                    }
                 }
                 Some(inst) if !recording && self.pair(&inst, &steps[i + 1..]) => {
                     self.written(&inst);
@@ -425,7 +428,6 @@ impl<'a> Emitter<'a> {
                 Some(inst) if !recording && self.carried(&inst, &steps[i + 1..]) => {}
                 Some(inst) => self.step_or_skip(step, inst),
             }
-            self.previous = step.follow;
             self.loans.end_step();
         }
     }
@@ -491,7 +493,7 @@ impl<'a> Emitter<'a> {
 
     fn window_written(&mut self, inst: &Inst) {
         if self.replaying() {
-            self.window.written(inst, self.previous == Follow::Skip);
+            self.window.written(inst, self.perhaps);
         }
     }
 
@@ -502,7 +504,7 @@ impl<'a> Emitter<'a> {
                 self.window_written(&inst);
                 return;
             }
-            if self.previous != Follow::Skip {
+            if !self.perhaps {
                 self.consume(&inst);
             }
             self.written(&inst);

@@ -31,5 +31,6 @@ mod parked;
 pub mod place;
 pub mod rewrite;
 mod rows;
+mod skip;
 pub mod stubs;
 mod window;

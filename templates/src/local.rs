@@ -7,7 +7,7 @@
 //! exits, the registers go back to their homes.
 
 use crate::asm::{Gpr, Size};
-use crate::block::{Follow, Step};
+use crate::block::Step;
 use crate::emit::{Emitter, bit};
 use crate::place::{A, Placement};
 use hartlog_isa::Effect;
@@ -60,9 +60,8 @@ fn next_reads(steps: &[Step], out: &mut Vec<Next>, later: &mut Vec<u32>) {
         let Some(inst) = step.inst else { continue };
         if let Some(rd) = inst.writes() {
             // A step that may be skipped keeps the old value.
-            let skipped = i > 0 && steps[i - 1].follow == Follow::Skip;
-            now[rd as usize & 31] = if skipped { i as u16 } else { NEVER };
-            written |= if skipped { 0 } else { bit(rd) };
+            now[rd as usize & 31] = if step.perhaps { i as u16 } else { NEVER };
+            written |= if step.perhaps { 0 } else { bit(rd) };
         }
         for r in inst.reads() {
             now[r as usize & 31] = i as u16;

@@ -3,9 +3,8 @@
 
 use crate::asm::{Alu, Cond, Gpr, Size, Unary};
 use crate::block::{Follow, Step};
-use crate::emit::{Early, Emitter, Extent, Lazy, Redirect, Src, homes_read};
-use crate::flow::{Compare, Taken};
-use crate::place::{A, BUDGET, D};
+use crate::emit::{Early, Emitter, Lazy, homes_read};
+use crate::place::{A, D};
 use hartlog_isa::{Inst, Op};
 
 /// How far apart the two halves of a pair may stand.
@@ -164,113 +163,6 @@ impl Emitter<'_> {
         self.asm.alu_imm(op, Size::Q, dst, 0);
         self.done(inst.rd, dst);
         true
-    }
-
-    /// A branch over one instruction, without the branch: the instruction is computed into rax and
-    /// moved to its home unless the branch is taken, in which case it is not charged either.
-    pub(crate) fn conditional(&mut self, branch: &Inst, step: &Step) {
-        let Some(inst) = step.inst else { return };
-        let rd = inst.rd;
-        let (a, b) = branch.sources();
-        let (c, d) = inst.sources();
-        self.settle(rd);
-        for r in [a, b, c, d].into_iter().flatten() {
-            self.settle_unless_constant(r);
-        }
-        // Settling one may have changed no other: what is settled is not written any more.
-        self.home(rd);
-        if self.loans.local {
-            self.keep(rd);
-        }
-        let taken = self.branch_operands(branch);
-        let saved = self.pc;
-        self.pc = step.pc;
-        let constant = self.evaluate(&inst);
-        let plain = self.rewrite(inst);
-        self.loans
-            .protect([a, b, c, d, Some(rd)].map(Option::unwrap_or_default));
-        self.flush_readers(rd);
-        self.consume(branch);
-        self.consume(&inst);
-        let constant_extent = |c| match i32::try_from(c) {
-            Ok(_) => Extent::Extended,
-            Err(_) => Extent::Full,
-        };
-        self.redirect = Some(Redirect {
-            rd,
-            at: A,
-            extent: constant.map_or(Extent::Full, constant_extent),
-        });
-        match constant {
-            Some(c) => self.asm.mov_imm(A, c),
-            None => self.alu(&plain),
-        }
-        let result = self.redirect.take();
-        self.pc = saved;
-        if let Some(result) = result {
-            self.choose_unless(taken, result);
-        }
-    }
-
-    /// Moves a result to its register and charges the step, unless the branch is taken.
-    fn choose_unless(&mut self, taken: Compare, result: Redirect) {
-        let Redirect { rd, mut at, extent } = result;
-        let (cond, a, b) = match taken {
-            Compare::Pending { cond, a, b } => (cond, a, b),
-            Compare::Constant(Taken::Always) => {
-                self.asm.alu_imm(Alu::Add, Size::Q, BUDGET, 1);
-                return;
-            }
-            Compare::Constant(_) => {
-                match extent {
-                    Extent::Full => self.done(rd, at),
-                    Extent::Extended => self.done_sext(rd, at),
-                    Extent::Low => self.done_word(rd, at),
-                }
-                return;
-            }
-        };
-        // Lower halves suffice where both values are sign extensions of theirs.
-        let words = extent != Extent::Full && self.is_sext(rd);
-        let in_register = matches!(self.home(rd), Src::Reg(_));
-        let low = words && in_register && (extent == Extent::Low || self.is_dirty(rd));
-        if !low {
-            self.full(rd);
-            if extent == Extent::Low {
-                self.asm.movsx(Size::D, A, at);
-                at = A;
-            }
-        }
-        let cond = self.compare_with(cond, a, b, D);
-        match self.home(rd) {
-            Src::Reg(home) => {
-                let size = if low { Size::D } else { Size::Q };
-                self.asm.cmov(cond.negated(), size, home, at);
-                self.rewritten(rd);
-            }
-            Src::Slot(m) => {
-                self.asm.mov(Size::Q, D, m);
-                self.asm.cmov(cond.negated(), Size::Q, D, at);
-                self.asm.store(Size::Q, m, D);
-            }
-            Src::Imm(_) => {}
-        }
-        if low {
-            self.mark_word(rd);
-        } else if words {
-            self.mark_sext(rd);
-        } else {
-            self.facts_unknown(rd);
-        }
-        match cond {
-            Cond::B => self.asm.alu_imm(Alu::Adc, Size::Q, BUDGET, 0),
-            Cond::Ae => self.asm.alu_imm(Alu::Sbb, Size::Q, BUDGET, -1),
-            _ => {
-                self.asm.setcc(cond, A);
-                self.asm.movzx(Size::B, A, A);
-                self.asm.alu(Alu::Add, Size::Q, BUDGET, A);
-            }
-        }
     }
 
     /// Whether the carry flag tells if rs1 is less than rs2.

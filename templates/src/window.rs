@@ -76,7 +76,6 @@ impl Window {
         self.more.clear();
         self.more.resize(steps.len(), false);
         let mut more = 0u32;
-        let skips = |i: usize| steps.get(i).is_some_and(|s| s.follow == Follow::Skip);
         for (i, step) in steps.iter().enumerate().rev() {
             let Some(inst) = step.inst else {
                 more = 0;
@@ -84,11 +83,12 @@ impl Window {
             };
             let access = Span::of(&inst);
             let goes_on = access.is_some() || inst.op.effect() == Effect::None;
-            if !goes_on || (ends_block(&inst) && !step.has_side_exit() && !skips(i)) {
+            let skips = step.follow == Follow::Skip;
+            if !goes_on || (ends_block(&inst) && !step.has_side_exit() && !skips && !step.perhaps) {
                 more = 0;
             }
             if let Some(rd) = inst.writes() {
-                let moved = sum(&inst, i > 0 && skips(i - 1)) && inst.rs1 == rd;
+                let moved = sum(&inst, step.perhaps) && inst.rs1 == rd;
                 more &= !(u32::from(!moved) << (rd & 31));
             }
             if let Some((base, _)) = access {
@@ -170,6 +170,7 @@ mod tests {
             pc: 0x1_0000,
             inst: Some(*inst),
             follow: Follow::Fall,
+            perhaps: false,
         };
         insts.iter().map(step).collect()
     }
@@ -253,6 +254,7 @@ mod tests {
         ];
         let mut steps = steps(&insts);
         steps[1].follow = Follow::Skip;
+        steps[2].perhaps = true;
         let mut window = Window::default();
         window.start(&steps);
         let span = Some(Span { first: 0, end: 8 });

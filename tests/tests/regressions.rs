@@ -451,6 +451,28 @@ fn what_a_skipped_instruction_writes_is_not_dead_before_it() {
     }
 }
 
+/// The last reader of a constant is a step that a branch skips: as its first, and behind it.
+#[test]
+fn constants_that_skipped_instructions_read_last() {
+    for (first, taken) in [true, false]
+        .into_iter()
+        .zip([0, 1])
+        .chain([(true, 1), (false, 0)])
+    {
+        let other = if first { 5 } else { 16 };
+        let insts = [
+            op(Op::Addi, 16, 0, 0, 1287),
+            op(Op::Bne, 0, 14, 15, 0),
+            op(Op::Add, 12, 12, if first { 16 } else { 5 }, 0),
+            op(Op::Xor, 12, 12, other, 0),
+            op(Op::Addi, 16, 0, 0, -17),
+        ];
+        let mut sample = program(&insts, &[(5, 77), (12, 3), (14, taken)], &[12, 14, 15, 16]);
+        sample.items[1].kind = Kind::To(insts[1], 4);
+        equal(&sample);
+    }
+}
+
 /// Found in the same way: the flags of a sum are not those of another comparison.
 #[test]
 fn carries_of_two_sums() {

@@ -7,10 +7,16 @@ use hartlog_isa::{Hart, Inst, NO_RESERVATION, Port, Width, execute};
 impl Emitter<'_> {
     /// The instruction's constant result, if every source is a known constant.
     pub(crate) fn evaluate(&self, inst: &Inst) -> Option<i64> {
+        self.evaluate_after(inst, 0, 0)
+    }
+
+    /// The same where `r` has this value.
+    pub(crate) fn evaluate_after(&self, inst: &Inst, known: u8, is: i64) -> Option<i64> {
         let mut values = [0; 2];
         for (r, value) in inst.reads().into_iter().zip(&mut values) {
             match self.lazy[r as usize & 31] {
                 _ if r == 0 => {}
+                _ if r == known => *value = is as u64,
                 Some(Lazy::Const(c)) => *value = c as u64,
                 _ => return None,
             }
@@ -220,11 +226,16 @@ impl Emitter<'_> {
     /// more are dropped.
     pub(crate) fn consume(&mut self, original: &Inst) {
         for r in original.reads() {
-            if r != 0 {
-                self.remaining.consume(r);
-                if self.is_dead(r) {
-                    self.drop_lazy(r & 31);
-                }
+            self.consume_one(r);
+        }
+    }
+
+    /// The same for one register.
+    pub(crate) fn consume_one(&mut self, r: u8) {
+        if r != 0 {
+            self.remaining.consume(r);
+            if self.is_dead(r) {
+                self.drop_lazy(r & 31);
             }
         }
     }

@@ -78,11 +78,20 @@ pub fn straight_at(mut pc: u64, insts: &[Inst]) -> Vec<Step> {
                 pc,
                 inst: Some(*inst),
                 follow: Follow::Fall,
+                perhaps: false,
             };
             pc += u64::from(inst.len);
             step
         })
         .collect()
+}
+
+/// Makes the branch at an index one over the `n` steps behind it.
+pub fn skip(steps: &mut [Step], branch: usize, n: usize) {
+    steps[branch].follow = Follow::Skip;
+    for step in &mut steps[branch + 1..=branch + n] {
+        step.perhaps = true;
+    }
 }
 
 impl Case {
@@ -117,6 +126,7 @@ impl Case {
                 pc,
                 inst: None,
                 follow: Follow::Fall,
+                perhaps: false,
             };
             emitter.block(&[illegal], None);
         }

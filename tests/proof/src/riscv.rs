@@ -5,7 +5,7 @@ use crate::term::{Kind, Pool, Term};
 use hartlog_format::contract::WINDOW;
 use hartlog_format::layout::GUEST_MIN;
 use hartlog_isa::{Effect, Flow, Format, Inst, Op, Width};
-use templates::block::{Follow, Step};
+use templates::block::{Follow, Step, skipped};
 
 /// How the guest leaves a block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -431,9 +431,10 @@ impl Guest<'_> {
                                 out.push(path);
                             }
                             On::Next(pc) => {
-                                // The next step, or the one after it, or out.
+                                // The next step, or the one behind those skipped, or out.
                                 let skip = step.follow == Follow::Skip && pc != step.next();
-                                let to = at + 1 + usize::from(skip);
+                                let over = skipped(&steps[at + 1..]).len();
+                                let to = at + 1 + if skip { over } else { 0 };
                                 if steps.get(to).is_some_and(|s| s.pc == pc) {
                                     todo.push((to, path));
                                 } else {

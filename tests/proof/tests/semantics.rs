@@ -103,6 +103,7 @@ fn compare(rng: &mut Rng, op: Op) {
         pc,
         inst: Some(inst),
         follow: Follow::Fall,
+        perhaps: false,
     };
     let paths = Guest {
         pool: &mut pool,

@@ -130,7 +130,7 @@ fn values_folded_into_their_reader() {
 
 #[test]
 #[ignore = "takes minutes: scripts/prove"]
-fn rotations_pairs_and_skips() {
+fn rotations_and_pairs() {
     let Some(mut prover) = prover() else { return };
     let mut report = Report::default();
     idioms::rotations(scope(), &mut |case, _| {
@@ -139,8 +139,15 @@ fn rotations_pairs_and_skips() {
     idioms::halves(scope(), &mut |case, _| {
         report.prove(&mut prover, "products and quotients", case, None);
     });
+    done(&report);
+}
+
+#[test]
+fn branches_over_few_instructions() {
+    let Some(mut prover) = prover() else { return };
+    let mut report = Report::default();
     idioms::skips(scope(), &mut |case, _| {
-        report.prove(&mut prover, "branches over one instruction", case, None);
+        report.prove(&mut prover, "branches over few instructions", case, None);
     });
     done(&report);
 }

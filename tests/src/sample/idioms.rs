@@ -208,7 +208,7 @@ impl Maker {
         }
     }
 
-    /// Branches over one instruction: minima, absolute values and the like.
+    /// Branches over few instructions: minima, absolute values, sums modulo a number and the like.
     fn skip(&mut self) {
         for _ in 0..1 + self.rng.below(3) {
             if self.rng.one_in(2) {
@@ -226,8 +226,8 @@ impl Maker {
                 _ => None,
             };
             before.into_iter().for_each(|inst| self.push(inst));
-            let to = self.items.len() as u16 + 2;
-            self.control(Inst::new(op, 0, a, b, 0), to);
+            let branch = self.items.len();
+            self.control(Inst::new(op, 0, a, b, 0), 0);
             let inst = match self.rng.below(6) {
                 0 => Inst::new(Op::Addi, d, self.src(), 0, 0),
                 1 => Inst::new(Op::Sub, a.max(1), 0, a, 0),
@@ -239,13 +239,67 @@ impl Maker {
             // The bases keep their values.
             if POOL.contains(&inst.rd) || inst.rd == 0 {
                 self.push(inst);
+                for _ in 0..self.rng.below(5) {
+                    self.go_on(inst.rd);
+                }
             }
+            let mut to = self.items.len() as u16;
+            if self.rng.one_in(3) {
+                // Two ways to the same place, as at the end of a loop.
+                if self.rng.one_in(2) {
+                    to = self.target();
+                }
+                self.control(Inst::new(Op::Jal, 0, 0, 0, 0), to);
+            }
+            self.items[branch].kind = Kind::To(Inst::new(op, 0, a, b, 0), to);
             let after = match self.rng.below(6) {
                 0 | 1 => Some(Inst::new(Op::Addiw, self.dst(), d, 0, 0)),
                 2 => Some(Inst::new(Op::Slt, self.dst(), d, b, 0)),
                 _ => None,
             };
             after.into_iter().for_each(|inst| self.push(inst));
+        }
+    }
+
+    /// Goes on with the value of a register.
+    fn go_on(&mut self, r: u8) {
+        let other = self.src();
+        let (b, imm) = (
+            self.rng.pick(&[8, 16, 31, 32, 33, 48, 56]),
+            self.rng.imm12(),
+        );
+        let some = self.rng.below(2) as i32;
+        match self.rng.below(8) {
+            0 | 1 => {
+                let right = self.rng.pick(&[Op::Srli, Op::Srai]);
+                self.push(Inst::new(Op::Slli, r, r, 0, b));
+                self.push(Inst::new(right, r, r, 0, b));
+            }
+            2 => self.push(Inst::new(Op::Addiw, r, r, 0, imm * some)),
+            3 => {
+                let op = self.rng.pick(&[Op::Addi, Op::Andi, Op::Ori, Op::Xori]);
+                self.push(Inst::new(op, r, r, 0, imm));
+            }
+            4 => {
+                let op = self.rng.pick(&[Op::Slliw, Op::Srliw, Op::Sraiw, Op::Srai]);
+                self.push(Inst::new(op, r, r, 0, b & 31));
+            }
+            5 => {
+                let op = self.rng.pick(&[Op::SextB, Op::SextH, Op::ZextH, Op::AddUw]);
+                self.push(Inst::new(op, r, r, 0, 0));
+            }
+            6 => {
+                let op = self
+                    .rng
+                    .pick(&[Op::Add, Op::Addw, Op::And, Op::Or, Op::Xor]);
+                self.push(Inst::new(op, r, other, r, 0));
+            }
+            _ => {
+                let op = self
+                    .rng
+                    .pick(&[Op::Sub, Op::Subw, Op::Addw, Op::Xor, Op::Add]);
+                self.push(Inst::new(op, r, r, other, 0));
+            }
         }
     }
 

@@ -4,7 +4,7 @@
 use super::{Scope, Visit, is_canonical, placed};
 use crate::case::{self, Case};
 use hartlog_isa::{CSR_INSTRET, Flow, Format, Inst, Op};
-use templates::block::{Follow, ends_block, is_pure, is_skippable};
+use templates::block::{Follow, MAX_SKIPPED, ends_block, goes_on_skippable, is_pure, is_skippable};
 use templates::emit::{Config, Mode};
 use templates::place::{Placement, available};
 use templates::rewrite::foldable;
@@ -449,7 +449,7 @@ pub fn skips(scope: Scope, visit: Visit) {
                         insts.push(Inst::new(op, *rd, *a, *b, imm));
                         insts.push(Inst::new(Op::Addi, 5, *rd, 0, 1));
                         let mut steps = case::straight(&insts);
-                        steps[at].follow = Follow::Skip;
+                        case::skip(&mut steps, at, 1);
                         visit(&Case::new(&config, steps), None);
                     }
                 }
@@ -457,6 +457,109 @@ pub fn skips(scope: Scope, visit: Visit) {
         }
     }
     reductions(&config, visit);
+    runs(&config, scope, visit);
+}
+
+/// Branches over several instructions that compute one register, with a jump to where the branch
+/// goes behind them or without one.
+fn runs(config: &Config, scope: Scope, visit: Visit) {
+    let full = scope == Scope::Full;
+    let branches = [Op::Bltu, Op::Beq, Op::Bge, Op::Bne, Op::Blt, Op::Bgeu];
+    let branches = &branches[..if full { 6 } else { 2 }];
+    // What the branch compares, the register computed, and others that it is computed from.
+    for [p, q, rd, a, b] in [
+        [1, 2, 3, 4, 5],
+        [16, 17, 18, 19, 20],
+        [1, 2, 1, 2, 3],
+        [1, 0, 16, 1, 16],
+        [17, 16, 17, 18, 1],
+        [1, 2, 3, 3, 3],
+    ] {
+        let firsts = [
+            Inst::new(Op::Addw, rd, a, b, 0),
+            Inst::new(Op::Addi, rd, a, 0, 0),
+            Inst::new(Op::Addi, rd, 0, 0, -5),
+            Inst::new(Op::Xor, rd, rd, a, 0),
+            Inst::new(Op::Slli, rd, b, 0, 48),
+            Inst::new(Op::Lui, rd, 0, 0, i32::MIN),
+        ];
+        let firsts = &firsts[..if full { firsts.len() } else { 3 }];
+        let thirds = [
+            None,
+            Some(Inst::new(Op::Xor, rd, rd, b, 0)),
+            Some(Inst::new(Op::Addw, rd, b, rd, 0)),
+            Some(Inst::new(Op::Slli, rd, rd, 0, 3)),
+        ];
+        let thirds = &thirds[..if full { thirds.len() } else { 2 }];
+        let mut seconds = Vec::new();
+        for op in Op::ALL.iter().copied() {
+            for (rs1, rs2) in [(rd, 0), (rd, a), (a, rd)] {
+                if goes_on_skippable(rd, &Inst::new(op, rd, rs1, rs2, 0)) {
+                    let all = immediates(op, Scope::Quick);
+                    seconds.extend(
+                        all.iter()
+                            .map(|imm| vec![Inst::new(op, rd, rs1, rs2, *imm)]),
+                    );
+                }
+            }
+        }
+        for (right, by) in [Op::Srli, Op::Srai]
+            .into_iter()
+            .flat_map(|op| [32, 48, 56, 40].map(|by| (op, by)))
+        {
+            let left = Inst::new(Op::Slli, rd, rd, 0, by);
+            seconds.push(vec![left, Inst::new(right, rd, rd, 0, by)]);
+        }
+        for (n, branch) in branches.iter().enumerate() {
+            for (m, first) in firsts.iter().enumerate() {
+                for second in &seconds {
+                    for third in thirds {
+                        if third.is_some_and(|i| !goes_on_skippable(rd, &i)) {
+                            continue;
+                        }
+                        let mut run = vec![*first];
+                        run.extend(second);
+                        run.extend(third);
+                        let jumps = (n + m) % 2 == 0 && run.len() < MAX_SKIPPED;
+                        // A word, or nothing that is known.
+                        let word = Inst::new(Op::Addiw, rd, rd, 0, 0);
+                        let before = &[word][..usize::from(m % 3 != 0)];
+                        let compare = Inst::new(*branch, 0, p, q, 0);
+                        visit(&skipping(config, before, compare, run, jumps), None);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// A block with a branch over a run, with a jump to its target at the end of the run if it `jumps`.
+fn skipping(
+    config: &Config,
+    before: &[Inst],
+    mut branch: Inst,
+    mut run: Vec<Inst>,
+    jumps: bool,
+) -> Case {
+    // Where the branch goes: behind the run, or elsewhere if the jump says so.
+    let last = run.last().map_or(0, |i| i.rd);
+    if jumps {
+        run.push(Inst::new(Op::Jal, 0, 0, 0, 64));
+    }
+    let n = run.len();
+    branch.imm = 4 * (n as i32 + 1) + if jumps { 60 } else { 0 };
+    let at = before.len();
+    let mut steps = case::straight(&[before, &[branch], &run].concat());
+    case::skip(&mut steps, at, n);
+    let behind = steps[at].target();
+    if jumps {
+        steps[at + n].follow = Follow::Target;
+    }
+    steps.extend(case::straight_at(
+        behind,
+        &[Inst::new(Op::Addi, 5, last, 0, 1)],
+    ));
+    Case::new(config, steps)
 }
 
 /// Sums that are brought back below a bound, one after the other, as modular arithmetic does.
@@ -476,8 +579,8 @@ fn reductions(config: &Config, visit: Visit) {
                     ];
                     for times in 1..=3 {
                         let mut steps = case::straight(&one.repeat(times));
-                        for step in steps.iter_mut().skip(1).step_by(one.len()) {
-                            step.follow = Follow::Skip;
+                        for n in 0..times {
+                            case::skip(&mut steps, 1 + n * one.len(), 1);
                         }
                         visit(&Case::new(config, steps), None);
                     }
