@@ -82,27 +82,29 @@ pub fn all_leaders(elf: &Elf, text: &Text) -> Leaders {
     leaders
 }
 
-/// Finds branches over few cheap instructions. Where nothing else goes to their targets, no block
-/// has to start there any more.
+/// Finds branches over few cheap instructions. Where no other instruction is the reason, no block
+/// has to start at their targets any more, nor behind those that go backward.
 fn find_skips(text: &Text, leaders: &mut Leaders) {
     for index in 0..text.instructions.len() {
-        let Some((n, over)) = skip(text, leaders, index) else {
+        let Some((n, start)) = skip(text, leaders, index) else {
             continue;
         };
         leaders.skips[index] = n;
-        if let Some(target) = over {
-            let mark = &mut leaders.marks[target];
+        if let Some(start) = start {
+            let mark = &mut leaders.marks[start];
             *mark = mark.saturating_sub(1);
         }
     }
 }
 
 /// If the instruction is a branch over few others, which only compute one register: how many, and
-/// the index of its target, unless the last of them jumps there.
+/// the index where the branch is no reason any more for a block to start. The last of them may jump
+/// to the target.
 fn skip(text: &Text, leaders: &Leaders, index: usize) -> Option<(u8, Option<usize>)> {
     let branch = text.instructions.get(index)?;
     let inst = branch.inst.filter(|i| i.flow() == Flow::Branch)?;
     let target = goes_to(branch.pc, &inst);
+    let backward = target <= u64::from(branch.pc);
     let mut next = branch.next();
     let mut computed = None;
     for (n, instruction) in (0u8..).zip(&text.instructions[index + 1..]) {
@@ -114,7 +116,8 @@ fn skip(text: &Text, leaders: &Leaders, index: usize) -> Option<(u8, Option<usiz
             return Some((n, Some(at)));
         }
         let inst = instruction.inst?;
-        if usize::from(n) == MAX_SKIPPED || leaders.contains(at) {
+        let own = u8::from(backward && n == 0);
+        if usize::from(n) == MAX_SKIPPED || leaders.marks[at] > own {
             return None;
         }
         match computed {
@@ -125,7 +128,7 @@ fn skip(text: &Text, leaders: &Leaders, index: usize) -> Option<(u8, Option<usiz
                     && inst.rd == 0
                     && goes_to(instruction.pc, &inst) == target =>
             {
-                return Some((n + 1, None));
+                return Some((n + 1, backward.then_some(index + 1)));
             }
             _ => return None,
         }

@@ -473,6 +473,30 @@ fn constants_that_skipped_instructions_read_last() {
     }
 }
 
+/// A loop ends in a branch to its head, and a move and a jump there: the end of a binary search.
+#[test]
+fn loops_whose_last_move_is_skipped() {
+    for (branch, bound) in [Op::Bltu, Op::Bge, Op::Beq]
+        .into_iter()
+        .flat_map(|branch| [0, 7, 30].map(|bound| (branch, bound)))
+    {
+        let insts = [
+            op(Op::Addi, 10, 0, 0, 20),
+            op(Op::Addi, 10, 10, 0, -1),
+            op(Op::Beq, 0, 10, 0, 0),
+            op(branch, 0, 11, 10, 0),
+            op(Op::Addi, 12, 10, 0, 0),
+            op(Op::Jal, 0, 0, 0, 0),
+            op(Op::Add, 13, 12, 13, 0),
+        ];
+        let mut sample = program(&insts, &[(11, bound), (12, 5)], &[10, 12, 13, 16]);
+        for (at, to) in [(2, 6), (3, 1), (5, 1)] {
+            sample.items[at].kind = Kind::To(insts[at], to);
+        }
+        equal(&sample);
+    }
+}
+
 /// Found in the same way: the flags of a sum are not those of another comparison.
 #[test]
 fn carries_of_two_sums() {
