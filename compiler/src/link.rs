@@ -4,6 +4,7 @@
 use crate::Error;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use tempfile::TempDir;
 
 /// The runtime, linked to one relocatable object when the compiler was built.
 pub const RUNTIME: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/runtime.o"));
@@ -57,7 +58,7 @@ fn run(
         scratch(output)?
     };
     let put = |name: &str, bytes: &[u8]| {
-        let path = dir.0.join(name);
+        let path = dir.path().join(name);
         std::fs::write(&path, bytes).map_err(|source| Error::Write {
             path: path.clone(),
             source,
@@ -70,7 +71,7 @@ fn run(
         objects.push(put(name, bytes)?);
     }
     // Linked beside the output and renamed, so that a failure leaves no half-written program.
-    let result = dir.0.join("prog");
+    let result = dir.path().join("prog");
     let run = Command::new(ld)
         .args(flags)
         .arg("-T")
@@ -99,16 +100,7 @@ fn run(
 }
 
 /// A directory beside the output that goes away with this value.
-struct Scratch(PathBuf);
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        // Nothing can be done about a leftover directory.
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
-}
-
-fn scratch(output: &Path) -> Result<Scratch, Error> {
+fn scratch(output: &Path) -> Result<TempDir, Error> {
     let parent = match output.parent() {
         Some(p) if !p.as_os_str().is_empty() => p,
         _ => Path::new("."),
@@ -117,10 +109,11 @@ fn scratch(output: &Path) -> Result<Scratch, Error> {
         .file_name()
         .map(|n| n.to_string_lossy().into_owned())
         .unwrap_or_default();
-    let dir = parent.join(format!(".{name}.link-{}", std::process::id()));
-    std::fs::create_dir(&dir).map_err(|source| Error::Write {
-        path: dir.clone(),
-        source,
-    })?;
-    Ok(Scratch(dir))
+    tempfile::Builder::new()
+        .prefix(&format!(".{name}.link-"))
+        .tempdir_in(parent)
+        .map_err(|source| Error::Write {
+            path: output.to_owned(),
+            source,
+        })
 }

@@ -4,6 +4,7 @@ use hartlog_format::status::exit;
 use std::os::unix::fs::FileTypeExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+use tempfile::TempDir;
 
 const ELF: &str = concat!(
     env!("CARGO_MANIFEST_DIR"),
@@ -11,36 +12,28 @@ const ELF: &str = concat!(
 );
 
 /// A directory of one test, removed when it ends.
-struct Scratch(PathBuf);
+struct Scratch(TempDir);
 
 impl Scratch {
-    fn new(name: &str) -> Scratch {
-        let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
-        let _ = std::fs::remove_dir_all(&dir);
-        std::fs::create_dir_all(&dir).expect("a directory");
-        Scratch(dir)
+    fn new() -> Scratch {
+        Scratch(tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a directory"))
     }
 
     fn elf(&self, name: &str) -> PathBuf {
-        let path = self.0.join(name);
+        let path = self.0.path().join(name);
         std::fs::copy(ELF, &path).expect("a copy");
         path
     }
 
     fn names(&self) -> Vec<String> {
-        let entries = std::fs::read_dir(&self.0).expect("a directory").flatten();
+        let entries = std::fs::read_dir(self.0.path())
+            .expect("a directory")
+            .flatten();
         let mut names: Vec<_> = entries
             .map(|e| e.file_name().to_string_lossy().into_owned())
             .collect();
         names.sort();
         names
-    }
-}
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        // What is left behind is cleaned with the target directory.
-        let _ = std::fs::remove_dir_all(&self.0);
     }
 }
 
@@ -62,12 +55,12 @@ fn expect(elf: &Path, options: &[&str], status: u8) -> String {
 
 #[test]
 fn the_input_is_not_overwritten() {
-    let scratch = Scratch::new("overwrite");
+    let scratch = Scratch::new();
     let elf = scratch.elf("prog");
-    std::fs::hard_link(&elf, scratch.0.join("other")).expect("a link");
-    std::os::unix::fs::symlink(&elf, scratch.0.join("prog.o")).expect("a link");
+    std::fs::hard_link(&elf, scratch.0.path().join("other")).expect("a link");
+    std::os::unix::fs::symlink(&elf, scratch.0.path().join("prog.o")).expect("a link");
     let before = scratch.names();
-    let in_scratch = |name: &str| scratch.0.join(name).to_string_lossy().into_owned();
+    let in_scratch = |name: &str| scratch.0.path().join(name).to_string_lossy().into_owned();
     let other = in_scratch("other");
     // Without a suffix the name of the program is that of the ELF; the name of the object is a
     // link to it.
@@ -91,9 +84,9 @@ fn the_input_is_not_overwritten() {
 /// of /dev/null when it fails.
 #[test]
 fn what_is_no_file_is_written_to_and_not_replaced() {
-    let scratch = Scratch::new("pipes");
+    let scratch = Scratch::new();
     let elf = scratch.elf("prog.elf");
-    let pipe = scratch.0.join("pipe");
+    let pipe = scratch.0.path().join("pipe");
     let made = Command::new("mkfifo").arg(&pipe).status();
     assert!(made.expect("mkfifo starts").success());
     let name = pipe.to_str().expect("UTF-8");
@@ -126,7 +119,7 @@ fn a_device_without_end_is_no_elf_file() {
 
 #[test]
 fn options_that_mean_nothing_together_are_refused() {
-    let scratch = Scratch::new("together");
+    let scratch = Scratch::new();
     let elf = scratch.elf("prog.elf");
     for options in [
         &["--emit", "asm", "--link"][..],

@@ -7,19 +7,18 @@ use replay::engine::{Cache, Choice, Engine};
 use replay::witness::Columns;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+use tempfile::TempDir;
 
 /// A directory of one test, removed when it ends.
-struct Scratch(PathBuf);
+struct Scratch(TempDir);
 
 impl Scratch {
-    fn new(name: &str) -> Scratch {
-        let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
-        std::fs::create_dir_all(&dir).expect("a directory");
-        Scratch(dir)
+    fn new() -> Scratch {
+        Scratch(tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a directory"))
     }
 
     fn file(&self, name: &str, bytes: &[u8]) -> String {
-        let path = self.0.join(name);
+        let path = self.0.path().join(name);
         std::fs::write(&path, bytes).expect("a file");
         path.into_os_string().into_string().expect("UTF-8")
     }
@@ -30,13 +29,6 @@ impl Scratch {
         let elf = self.file("prog.elf", program.elf().bytes());
         let trace = self.file("prog.trace", &common::trace_bytes(&program, 16));
         (elf, trace)
-    }
-}
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        // What is left behind is cleaned with the target directory.
-        let _ = std::fs::remove_dir_all(&self.0);
     }
 }
 
@@ -100,7 +92,7 @@ fn wrong_command_lines() {
 
 #[test]
 fn a_good_trace() {
-    let scratch = Scratch::new("good");
+    let scratch = Scratch::new();
     let (elf, trace) = scratch.program();
     let text = stdout(&expect(&["check", &trace, "--elf", &elf], exit::OK));
     for part in [
@@ -132,7 +124,7 @@ fn a_good_trace() {
 
 #[test]
 fn parts_of_a_trace() {
-    let scratch = Scratch::new("parts");
+    let scratch = Scratch::new();
     let (elf, trace) = scratch.program();
     for (range, chunks) in [("1..3", 2), ("..2", 2), ("4..", 2), ("0", 1), ("3..3", 0)] {
         let args = ["check", &trace, "--elf", &elf, "--chunk", range, "--json"];
@@ -147,7 +139,7 @@ fn parts_of_a_trace() {
 
 #[test]
 fn cores_that_are_not_there_are_a_warning() {
-    let scratch = Scratch::new("cores");
+    let scratch = Scratch::new();
     let (elf, trace) = scratch.program();
     let args = ["check", &trace, "--elf", &elf, "--cores", "100000,5000"];
     let output = expect(&args, exit::OK);
@@ -157,7 +149,7 @@ fn cores_that_are_not_there_are_a_warning() {
 
 #[test]
 fn statuses_of_check() {
-    let scratch = Scratch::new("statuses");
+    let scratch = Scratch::new();
     let (elf, trace) = scratch.program();
     let bytes = std::fs::read(&trace).expect("the trace");
     let other = scratch.file("other.elf", common::other_program().elf().bytes());
@@ -192,7 +184,7 @@ fn statuses_of_check() {
 
 #[test]
 fn info_and_dump() {
-    let scratch = Scratch::new("dump");
+    let scratch = Scratch::new();
     let (elf, trace) = scratch.program();
     let text = stdout(&expect(&["info", &trace, "--chunks"], exit::OK));
     for part in [
@@ -230,7 +222,7 @@ fn info_and_dump() {
 
 #[test]
 fn arguments_say_nothing_to_a_terminal() {
-    let scratch = Scratch::new("arguments");
+    let scratch = Scratch::new();
     let (elf, _) = scratch.program();
     let trace = scratch.file("args.trace", b"");
     let args = [
@@ -250,7 +242,7 @@ fn arguments_say_nothing_to_a_terminal() {
 
 #[test]
 fn interpret_passes_the_status_on() {
-    let scratch = Scratch::new("interpret");
+    let scratch = Scratch::new();
     let (elf, trace) = scratch.program();
     let written = scratch.file("written.trace", b"");
     let args = [
@@ -288,7 +280,7 @@ fn interpret_passes_the_status_on() {
 
 #[test]
 fn a_closed_pipe_is_no_panic() {
-    let scratch = Scratch::new("pipe");
+    let scratch = Scratch::new();
     let (elf, trace) = scratch.program();
     let (reader, writer) = std::io::pipe().expect("a pipe");
     drop(reader);
@@ -303,9 +295,9 @@ fn a_closed_pipe_is_no_panic() {
 
 #[test]
 fn engines_are_chosen_and_named() {
-    let scratch = Scratch::new("engines");
+    let scratch = Scratch::new();
     let (elf, trace) = scratch.program();
-    let cache = scratch.0.join("cache");
+    let cache = scratch.0.path().join("cache");
     let cache = cache.to_str().expect("UTF-8");
     for (engine, name) in [
         ("auto", "compiled"),
@@ -339,11 +331,16 @@ fn engines_are_chosen_and_named() {
 
 #[test]
 fn what_is_read_is_not_overwritten() {
-    let scratch = Scratch::new("overwrite");
+    let scratch = Scratch::new();
     let (elf, trace) = scratch.program();
-    let other = scratch.0.join("other").to_string_lossy().into_owned();
+    let other = scratch
+        .0
+        .path()
+        .join("other")
+        .to_string_lossy()
+        .into_owned();
     std::fs::hard_link(&elf, &other).expect("a link");
-    let new = scratch.0.join("new").to_string_lossy().into_owned();
+    let new = scratch.0.path().join("new").to_string_lossy().into_owned();
     let before = [&elf, &trace].map(|f| std::fs::read(f).expect("a file"));
     let witness = ["witness", &trace, "--elf", &elf, "--format", "arrow"];
     let run = ["run", &other, "--elf", &elf];
@@ -368,7 +365,7 @@ fn what_is_read_is_not_overwritten() {
 
 #[test]
 fn what_is_no_trace_is_said_once_and_at_once() {
-    let scratch = Scratch::new("no-trace");
+    let scratch = Scratch::new();
     let (elf, trace) = scratch.program();
     let other = scratch.file("other.elf", common::other_program().elf().bytes());
     for command in [
@@ -420,17 +417,17 @@ fn what_is_no_trace_is_said_once_and_at_once() {
 /// docs/replay.md says which file each command takes.
 #[test]
 fn compiled_code_is_for_columns_and_says_so() {
-    let scratch = Scratch::new("columns");
+    let scratch = Scratch::new();
     let (elf, trace) = scratch.program();
     let program = common::program();
-    let cache = Cache::at(&scratch.0);
+    let cache = Cache::at(scratch.0.path());
     let file = |columns| {
         let made = Engine::choose(&program, columns, Choice::Compiled, &cache);
         assert!(made.is_ok_and(|(engine, _)| engine.is_compiled()));
         let path = cache.path(&program, columns).expect("a path");
         path.into_os_string().into_string().expect("UTF-8")
     };
-    let rows = scratch.0.join("rows.arrow");
+    let rows = scratch.0.path().join("rows.arrow");
     let rows = rows.to_str().expect("UTF-8");
     let witness = ["witness", &trace, "--format", "arrow", "-o", rows];
     let commands: [(&[&str], Columns); 4] = [
@@ -466,12 +463,12 @@ fn columns_are_named_as_on_the_command_line() {
 
 #[test]
 fn without_a_linker_chunks_are_interpreted() {
-    let scratch = Scratch::new("no-linker");
+    let scratch = Scratch::new();
     let (elf, trace) = scratch.program();
     let run = |engine: &str| {
         Command::new(env!("CARGO_BIN_EXE_replay"))
             .args(["check", &trace, "--elf", &elf, "--engine", engine])
-            .env("XDG_CACHE_HOME", scratch.0.join("empty"))
+            .env("XDG_CACHE_HOME", scratch.0.path().join("empty"))
             .env("PATH", "/nonexistent")
             .output()
             .expect("it starts")
@@ -492,7 +489,7 @@ fn without_a_linker_chunks_are_interpreted() {
 
 #[test]
 fn counts_of_operations_and_instructions() {
-    let scratch = Scratch::new("counts");
+    let scratch = Scratch::new();
     let (elf, trace) = scratch.program();
     for engine in ["compiled", "interpreted"] {
         let args = ["counts", &trace, "--elf", &elf, "--engine", engine];

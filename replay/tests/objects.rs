@@ -11,29 +11,16 @@ use replay::program::Program;
 use replay::trace::Trace;
 use replay::witness::Columns;
 use std::mem::offset_of;
-use std::path::{Path, PathBuf};
+use tempfile::TempDir;
 
-struct Scratch(PathBuf);
-
-impl Scratch {
-    fn new(name: &str) -> Scratch {
-        let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
-        let _ = std::fs::remove_dir_all(&dir);
-        Scratch(dir)
-    }
-}
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        // What is left behind is cleaned with the target directory.
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
+fn directory() -> TempDir {
+    tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a directory")
 }
 
 /// The object of a program, by way of a cache.
-fn object(program: &Program, columns: Columns, name: &str) -> Vec<u8> {
-    let scratch = Scratch::new(name);
-    let cache = Cache::at(&scratch.0);
+fn object(program: &Program, columns: Columns) -> Vec<u8> {
+    let scratch = directory();
+    let cache = Cache::at(scratch.path());
     make(program, columns, &cache);
     std::fs::read(cache.path(program, columns).expect("a path")).expect("it was kept")
 }
@@ -62,7 +49,7 @@ fn descriptor(object: &[u8]) -> usize {
 #[test]
 fn objects_of_others_are_refused() {
     let program = program();
-    let good = object(&program, Columns::RD, "objects-others");
+    let good = object(&program, Columns::RD);
     assert_eq!(refused(&program, Columns::RD, good.clone()), None);
     let other = refused(&other_program(), Columns::RD, good.clone());
     assert_eq!(other, Some(ObjectError::OtherElf));
@@ -104,7 +91,7 @@ fn flags_at(object: &[u8], wanted: u32) -> usize {
 #[test]
 fn objects_that_are_no_replays_are_refused() {
     let program = program();
-    let good = object(&program, Columns::NONE, "objects-shapes");
+    let good = object(&program, Columns::NONE);
     let change = |f: &dyn Fn(&mut Vec<u8>)| {
         let mut bytes = good.clone();
         f(&mut bytes);
@@ -132,7 +119,7 @@ fn objects_that_are_no_replays_are_refused() {
 #[test]
 fn damaged_objects_do_not_panic() {
     let program = program();
-    let good = object(&program, Columns::MEMORY, "objects-damaged");
+    let good = object(&program, Columns::MEMORY);
     for len in (0..good.len()).step_by(37) {
         let cut = good[..len].to_vec();
         // What is after the last segment is for linkers.
@@ -165,8 +152,8 @@ fn damaged_objects_do_not_panic() {
 #[test]
 fn a_cached_file_is_used_only_if_it_is_right() {
     let (program, other) = (program(), other_program());
-    let scratch = Scratch::new("objects-cache");
-    let cache = Cache::at(scratch.0.join("deep/er"));
+    let scratch = directory();
+    let cache = Cache::at(scratch.path().join("deep/er"));
     make(&program, Columns::NONE, &cache);
     let path = cache.path(&program, Columns::NONE).expect("a path");
     let good = std::fs::read(&path).expect("it was kept");
@@ -174,7 +161,7 @@ fn a_cached_file_is_used_only_if_it_is_right() {
     let first = inode();
     make(&program, Columns::NONE, &cache);
     assert_eq!(inode(), first, "it was used again");
-    let foreign = object(&other, Columns::NONE, "objects-foreign");
+    let foreign = object(&other, Columns::NONE);
     for wrong in [foreign, Vec::new(), good[..good.len() / 2].to_vec()] {
         std::fs::write(&path, wrong).expect("it can be overwritten");
         make(&program, Columns::NONE, &cache);
@@ -188,7 +175,7 @@ fn a_cached_file_is_used_only_if_it_is_right() {
     make(&program, Columns::NONE, &cache);
     assert_ne!(inode(), before, "it was made anew");
     // Where nothing can be kept, it is made each time.
-    let file = scratch.0.join("file");
+    let file = scratch.path().join("file");
     std::fs::write(&file, "").expect("a file");
     make(&program, Columns::NONE, &Cache::at(file.join("below")));
 }

@@ -4,18 +4,16 @@
 mod common;
 
 use hartlog_format::status::exit;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Output, Stdio};
+use tempfile::TempDir;
 
 /// A directory of one test, removed when it ends.
-struct Scratch(PathBuf);
+struct Scratch(TempDir);
 
 impl Scratch {
-    fn new(name: &str) -> Scratch {
-        let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("witness-{name}"));
-        // What a test that was killed left behind.
-        let _ = std::fs::remove_dir_all(&dir);
-        std::fs::create_dir_all(&dir).expect("a directory");
+    fn new() -> Scratch {
+        let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a directory");
         let scratch = Scratch(dir);
         let program = common::program();
         scratch.file("prog.elf", program.elf().bytes());
@@ -24,15 +22,17 @@ impl Scratch {
     }
 
     fn file(&self, name: &str, bytes: &[u8]) {
-        std::fs::write(self.0.join(name), bytes).expect("a file");
+        std::fs::write(self.0.path().join(name), bytes).expect("a file");
     }
 
     fn read(&self, name: &str) -> Vec<u8> {
-        std::fs::read(self.0.join(name)).expect("a file")
+        std::fs::read(self.0.path().join(name)).expect("a file")
     }
 
     fn names(&self) -> Vec<String> {
-        let entries = std::fs::read_dir(&self.0).expect("a directory").flatten();
+        let entries = std::fs::read_dir(self.0.path())
+            .expect("a directory")
+            .flatten();
         let mut names: Vec<_> = entries
             .map(|e| e.file_name().to_string_lossy().into_owned())
             .collect();
@@ -42,7 +42,7 @@ impl Scratch {
 
     fn command(&self, program: &str) -> Command {
         let mut command = Command::new(program);
-        command.current_dir(&self.0).stdin(Stdio::null());
+        command.current_dir(self.0.path()).stdin(Stdio::null());
         command
     }
 
@@ -64,17 +64,10 @@ impl Scratch {
     }
 }
 
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        // What is left behind is cleaned with the target directory.
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
-}
-
 #[test]
 fn files_are_those_of_the_library() {
     use replay::tables::{self, Column, Format, Options};
-    let scratch = Scratch::new("good");
+    let scratch = Scratch::new();
     let program = common::program();
     let trace = replay::trace::Trace::from_bytes(scratch.read("prog.trace")).expect("a trace");
     for (name, format) in [("arrow", Format::Arrow), ("parquet", Format::Parquet)] {
@@ -114,7 +107,7 @@ fn files_are_those_of_the_library() {
 /// Where compiled code cannot be had, the interpreter is compared with itself.
 #[test]
 fn compiled_code_writes_the_same_files() {
-    let scratch = Scratch::new("engines");
+    let scratch = Scratch::new();
     for format in ["arrow", "parquet"] {
         let args = format!("--format {format} -o rows --memory-ops memory");
         scratch.expect(&args, exit::OK, "interpreted");
@@ -136,7 +129,7 @@ fn compiled_code_writes_the_same_files() {
 
 #[test]
 fn wrong_command_lines() {
-    let scratch = Scratch::new("usage");
+    let scratch = Scratch::new();
     for (args, message) in [
         ("--format arrow", "required"),
         ("-o rows", "--format"),
@@ -156,8 +149,8 @@ fn wrong_command_lines() {
 
 #[test]
 fn what_cannot_be_written_leaves_nothing_half_done() {
-    let scratch = Scratch::new("errors");
-    std::fs::create_dir(scratch.0.join("folder")).expect("a directory");
+    let scratch = Scratch::new();
+    std::fs::create_dir(scratch.0.path().join("folder")).expect("a directory");
     for format in ["arrow", "parquet"] {
         for (place, message) in [
             ("folder", "folder: is a directory"),
@@ -175,7 +168,7 @@ fn what_cannot_be_written_leaves_nothing_half_done() {
 
 #[test]
 fn a_wrong_trace_leaves_what_was_there() {
-    let scratch = Scratch::new("wrong");
+    let scratch = Scratch::new();
     let mut trace = scratch.read("prog.trace");
     let at = |n: usize| {
         let starts = trace.windows(4).enumerate().filter(|(_, w)| w == b"CHNK");
@@ -199,7 +192,7 @@ fn a_wrong_trace_leaves_what_was_there() {
 
 #[test]
 fn an_incomplete_trace_is_written_as_far_as_it_goes() {
-    let scratch = Scratch::new("cut");
+    let scratch = Scratch::new();
     let trace = scratch.read("prog.trace");
     scratch.file("prog.trace", &trace[..trace.len() - 100]);
     scratch.expect("--format arrow -o rows", exit::INCOMPLETE, "did not end");
@@ -214,11 +207,11 @@ fn an_incomplete_trace_is_written_as_far_as_it_goes() {
 
 #[test]
 fn links_and_pipes_are_kept() {
-    let scratch = Scratch::new("links");
+    let scratch = Scratch::new();
     scratch.file("real", b"old");
-    std::os::unix::fs::symlink("real", scratch.0.join("link")).expect("a link");
+    std::os::unix::fs::symlink("real", scratch.0.path().join("link")).expect("a link");
     scratch.expect("--format parquet -o link", exit::OK, "rows");
-    let link = std::fs::symlink_metadata(scratch.0.join("link")).expect("a link");
+    let link = std::fs::symlink_metadata(scratch.0.path().join("link")).expect("a link");
     assert!(link.is_symlink() && scratch.read("real").starts_with(b"PAR1"));
 
     let replay = env!("CARGO_BIN_EXE_replay");
@@ -238,7 +231,7 @@ fn links_and_pipes_are_kept() {
 #[test]
 fn a_closed_pipe_is_an_error() {
     use hartlog_isa::{Inst, Op};
-    let scratch = Scratch::new("pipe");
+    let scratch = Scratch::new();
     let i = Inst::new;
     let program = common::parse(&[
         i(Op::Lui, 5, 0, 0, 0x8000),
@@ -282,7 +275,7 @@ fn run_replay(scratch: &Scratch, args: &str) -> Output {
 
 #[test]
 fn the_example_in_python_finds_the_witness_right() {
-    let scratch = Scratch::new("python");
+    let scratch = Scratch::new();
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let Some(python) = python(&scratch) else {
         println!("skipped: no python3 with polars (scripts/test installs it)");
@@ -290,7 +283,7 @@ fn the_example_in_python_finds_the_witness_right() {
     };
     let mut python = python;
     let guest = root.join("../tests/guests/prebuilt/c/sha256.elf");
-    std::fs::copy(guest, scratch.0.join("prog.elf")).expect("the guest");
+    std::fs::copy(guest, scratch.0.path().join("prog.elf")).expect("the guest");
     let interpret = "interpret prog.elf --trace prog.trace --chunk-steps 65536 --steps 400000";
     run_replay(&scratch, interpret);
     let counts = "counts prog.trace --elf prog.elf --json --engine interpreted";
@@ -333,7 +326,7 @@ fn installed(program: &str) -> bool {
 /// pc, operands and results of every step, against qemu's registers.
 #[test]
 fn qemu_finds_the_witness_right() {
-    let scratch = Scratch::new("qemu");
+    let scratch = Scratch::new();
     if python(&scratch).is_none() || !installed("qemu-riscv64") {
         println!(
             "skipped: no python3 with polars, or no qemu-riscv64 (scripts/test installs them)"
@@ -354,7 +347,7 @@ fn qemu_finds_the_witness_right() {
     };
     for (guest, steps) in [("atomics", 10_068), ("pairs", 7_154), ("ops", 225_292)] {
         let elf = root.join(format!("../tests/guests/prebuilt/c/{guest}.elf"));
-        std::fs::copy(elf, scratch.0.join("prog.elf")).expect("the guest");
+        std::fs::copy(elf, scratch.0.path().join("prog.elf")).expect("the guest");
         replay("interpret prog.elf --trace prog.trace --chunk-steps 4096");
         // By compiled code, where that can be had.
         replay(

@@ -9,6 +9,7 @@ use replay::program::Program;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+use tempfile::TempDir;
 
 /// A guest of a manifest.
 #[derive(Clone, Debug, serde::Deserialize)]
@@ -140,32 +141,26 @@ impl Guest {
 
 /// A file or folder that goes away with this value.
 #[derive(Debug)]
-pub struct Scratch(PathBuf);
+pub struct Scratch(TempDir);
 
 impl Scratch {
-    /// A new folder below cargo's folder for the temporary files of tests.
+    /// A new folder below the system's folder for temporary files.
     ///
     /// # Panics
     /// If it cannot be made.
     pub fn new(name: &str) -> Scratch {
-        let path = std::env::temp_dir().join(format!("hartlog-test-{}-{name}", std::process::id()));
-        // Left over from a process with the same number.
-        let _ = std::fs::remove_dir_all(&path);
-        match std::fs::create_dir_all(&path) {
-            Ok(()) => Scratch(path),
-            Err(e) => panic!("{}: {e}", path.display()),
+        match tempfile::Builder::new()
+            .prefix(&format!("hartlog-test-{name}-"))
+            .tempdir()
+        {
+            Ok(folder) => Scratch(folder),
+            Err(e) => panic!("a folder for {name}: {e}"),
         }
     }
 
     /// A path in it.
     pub fn path(&self, name: &str) -> PathBuf {
-        self.0.join(name)
-    }
-}
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
+        self.0.path().join(name)
     }
 }
 

@@ -247,9 +247,7 @@ fn equal(sample: &Sample, dir: &Path) -> Result<(), String> {
 
 #[test]
 fn compiled_replay_of_random_programs_is_interpreted_replay() {
-    let dir = std::env::temp_dir().join(format!("hartlog-replays-{}", std::process::id()));
-    std::fs::create_dir_all(&dir).expect("a directory for temporary files");
-    let mut failure = None;
+    let dir = tempfile::tempdir().expect("a directory for temporary files");
     let seeds = match number("HARTLOG_SEED", 16) {
         Some(seed) => vec![seed],
         None => {
@@ -261,13 +259,8 @@ fn compiled_replay_of_random_programs_is_interpreted_replay() {
     for seed in seeds {
         let size = 1 + (seed % 60) as usize;
         let sample = Sample::new(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15), size);
-        if let Err(what) = equal(&sample, &dir) {
-            failure = Some(format!("seed {seed:x}\n{sample:?}{what}"));
-            break;
+        if let Err(what) = equal(&sample, dir.path()) {
+            panic!("seed {seed:x}\n{sample:?}{what}");
         }
-    }
-    let _ = std::fs::remove_dir_all(&dir);
-    if let Some(failure) = failure {
-        panic!("{failure}");
     }
 }

@@ -114,8 +114,11 @@ impl Cache {
             make_private(path);
             return read(path);
         }
-        let temporary = Temporary::new()?;
-        let path = temporary.0.join("prog.replay.so");
+        let temporary = tempfile::tempdir().map_err(|source| CompileError::Io {
+            path: std::env::temp_dir(),
+            source,
+        })?;
+        let path = temporary.path().join("prog.replay.so");
         compiler::link::link_shared(&object, &path, LD)?;
         read(&path)
     }
@@ -164,35 +167,4 @@ fn is_private(file: &std::fs::File) -> bool {
 #[cfg(not(unix))]
 fn is_private(_: &std::fs::File) -> bool {
     false
-}
-
-/// A directory that goes away with this value.
-struct Temporary(PathBuf);
-
-impl Temporary {
-    fn new() -> Result<Temporary, CompileError> {
-        use std::sync::atomic::{AtomicU32, Ordering};
-        static NEXT: AtomicU32 = AtomicU32::new(0);
-        let base = std::env::temp_dir();
-        loop {
-            let n = NEXT.fetch_add(1, Ordering::Relaxed);
-            let dir = base.join(format!("hartlog-replay-{}-{n}", std::process::id()));
-            let mut builder = std::fs::DirBuilder::new();
-            #[cfg(unix)]
-            std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-            match builder.create(&dir) {
-                Ok(()) => return Ok(Temporary(dir)),
-                // Left behind by another process with this number, or put there by somebody.
-                Err(e) if e.kind() == io::ErrorKind::AlreadyExists && n < 1000 => {}
-                Err(source) => return Err(CompileError::Io { path: dir, source }),
-            }
-        }
-    }
-}
-
-impl Drop for Temporary {
-    fn drop(&mut self) {
-        // Nothing can be done about a leftover directory.
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
 }
