@@ -10,8 +10,8 @@ use core::ptr::with_exposed_provenance_mut;
 use core::sync::atomic::{AtomicU32, Ordering};
 use hartlog_config::Consumer;
 use hartlog_format::ring::{
-    DESCRIPTION_OFFSET, Description, FOOTER_OFFSET, Geometry, HEADER_OFFSET, MAGIC, MAX_HEADER_LEN,
-    Park, Ticket, VERSION, Wait, state,
+    DESCRIPTION_OFFSET, Description, FOOTER_OFFSET, Geometry, HEADER_OFFSET, LOOKS, MAGIC,
+    MAX_HEADER_LEN, Park, Ticket, VERSION, Wait, state,
 };
 use hartlog_format::trace::{FOOTER_MAGIC, FooterHeader};
 use sha2::Digest;
@@ -21,7 +21,9 @@ use sha2::Digest;
 const LOOK_AGAIN_NS: u64 = 200_000_000;
 
 /// Waits by futex, and looks again now and then.
-struct Timed;
+struct Timed {
+    looks: u32,
+}
 
 impl Park<AtomicU32> for Timed {
     fn wait(&self, word: &AtomicU32, value: u32) -> bool {
@@ -31,6 +33,10 @@ impl Park<AtomicU32> for Timed {
 
     fn wake(&self, word: &AtomicU32) {
         sys::futex_wake(word);
+    }
+
+    fn looks(&self) -> u32 {
+        self.looks
     }
 }
 
@@ -117,7 +123,8 @@ impl Live {
         let control = self.ring.control();
         if !control.turn(ticket).is_at(ticket.phase) {
             control.producer_waits.0.store(chunk + 1, Ordering::Release);
-            let outcome = control.acquire(ticket, &Timed);
+            let looks = if control.apart.is_raised() { LOOKS } else { 0 };
+            let outcome = control.acquire(ticket, &Timed { looks });
             control.producer_waits.0.store(0, Ordering::Release);
             if outcome != Wait::Reached {
                 return Err(Failure::Live("the ring is damaged"));

@@ -278,6 +278,11 @@ impl Session<'_, '_, '_> {
             None => None,
         };
         let memory = !self.options.no_memory;
+        let own = |core: &Option<usize>| core.is_some() && *core != self.core;
+        let apart = self.core.is_some() && self.threads.iter().all(own);
+        if apart {
+            self.ring.control().apart.raise();
+        }
         let shared = Shared::new(Setting {
             ring: self.ring,
             header,
@@ -287,6 +292,7 @@ impl Session<'_, '_, '_> {
             file,
             threads: self.threads.len(),
             slots,
+            apart,
         });
         let allowed = self.allowed;
         let (status, workers, unpinned) = std::thread::scope(|scope| {

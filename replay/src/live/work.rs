@@ -11,7 +11,7 @@ use crate::drive::Thread;
 use crate::engine::Engine;
 use crate::error::{Difference, DifferenceKind};
 use hartlog_format::parse::{Chunk, Header};
-use hartlog_format::ring::{Park, Ticket, Wait};
+use hartlog_format::ring::{LOOKS, Park, Ticket, Wait};
 use hartlog_format::trace::{ChunkHeader, end};
 use hartlog_isa::Hart;
 use rustix::thread::futex;
@@ -89,6 +89,8 @@ pub(super) struct Shared<'a, 'p, 't> {
     /// Level of compression, if there is a trace file; `Some(None)`: no compression.
     file: Option<Option<i32>>,
     threads: u32,
+    /// Whether program and threads have cores of their own.
+    apart: bool,
     claimed: AtomicU64,
     /// Per slot the chunk that may be taken from it: the one before is forgotten. The turns in the
     /// ring say so too, but the program can write to them.
@@ -115,6 +117,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 /// How a consumer waits.
 struct Consumer<F> {
+    looks: u32,
     /// Whether there is nothing to wait for any more.
     is_over: F,
 }
@@ -135,6 +138,10 @@ impl<F: Fn() -> bool> Park<AtomicU32> for Consumer<F> {
 
     fn wake(&self, word: &AtomicU32) {
         wake(word);
+    }
+
+    fn looks(&self) -> u32 {
+        self.looks
     }
 }
 
@@ -166,6 +173,8 @@ pub(super) struct Setting<'a, 'p, 't> {
     pub(super) file: Option<TraceFile>,
     pub(super) threads: usize,
     pub(super) slots: u64,
+    /// Whether program and threads have cores of their own.
+    pub(super) apart: bool,
 }
 
 impl<'a, 'p, 't> Shared<'a, 'p, 't> {
@@ -184,6 +193,7 @@ impl<'a, 'p, 't> Shared<'a, 'p, 't> {
             in_order,
             file: setting.file.as_ref().map(TraceFile::zstd),
             threads: setting.threads as u32,
+            apart: setting.apart,
             claimed: AtomicU64::new(0),
             free_for: (0..setting.slots).map(AtomicU64::new).collect(),
             received: AtomicU64::new(0),
@@ -297,6 +307,7 @@ impl<'a, 'p, 't> Shared<'a, 'p, 't> {
             }
             let ticket = Ticket::new(self.slots, index);
             let park = Consumer {
+                looks: if self.apart { LOOKS } else { 0 },
                 is_over: || self.nothing_after(index),
             };
             // Others are at most one chunk each behind.

@@ -44,7 +44,7 @@ pub const MAX_SLOTS: u64 = 32;
 pub const MAGIC: [u8; 8] = *b"HLRING\0\0";
 
 /// Version of the layout and the protocol.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 /// Signal that a producer gets when the process that consumes its ring ends (of those that have no
 /// other use).
@@ -82,6 +82,11 @@ impl Word for AtomicU32 {
     }
 }
 
+/// How often a side looks for its turn before it sleeps, where the other runs at the same time: tens
+/// of microseconds, in which most turns come. To be woken takes as long, and costs the other side a
+/// system call.
+pub const LOOKS: u32 = 1000;
+
 /// How a side waits for the other.
 pub trait Park<W> {
     /// Waits until woken, if the word has this value. May return early. `false`: do not wait any
@@ -89,6 +94,11 @@ pub trait Park<W> {
     fn wait(&self, word: &W, value: u32) -> bool;
     /// Wakes all who wait on the word.
     fn wake(&self, word: &W);
+    /// How often to look again before waiting: 0, or [`LOOKS`] where the other side has a core of its
+    /// own.
+    fn looks(&self) -> u32 {
+        0
+    }
 }
 
 /// How waiting ended.
@@ -122,6 +132,7 @@ impl<W: Word> Turn<W> {
     pub fn await_phase(&self, phase: u32, distance: u32, park: &impl Park<W>) -> Wait {
         let phase = phase & !WAITED_FOR;
         let mut waiting = true;
+        let mut looks = park.looks();
         loop {
             let seen = self.0.load();
             let left = phase.wrapping_sub(seen) & !WAITED_FOR;
@@ -135,6 +146,11 @@ impl<W: Word> Turn<W> {
                 // Who saw the mark that this side made sleeps although there was an alarm.
                 self.alarm(park);
                 return Wait::GaveUp;
+            }
+            if looks > 0 {
+                looks -= 1;
+                core::hint::spin_loop();
+                continue;
             }
             let marked = seen | WAITED_FOR;
             // If this fails, the phase may have changed.
@@ -166,7 +182,7 @@ impl<W: Word> Turn<W> {
     }
 }
 
-/// A request to stop. It has a cache line of its own.
+/// Something that is said once. It has a cache line of its own.
 #[repr(C, align(64))]
 pub struct Flag<W = AtomicU32>(W);
 
@@ -203,6 +219,9 @@ pub struct Control<W = AtomicU32> {
     pub state: Line<W>,
     /// Raised by a consumer that cannot go on.
     pub stop: Flag<W>,
+    /// Raised by the consumer if both sides have cores of their own: then the producer, too, looks
+    /// for its turn for a while before it sleeps.
+    pub apart: Flag<W>,
     /// While the producer waits for the slot of chunk `i`: `i + 1`, else 0.
     pub producer_waits: Line<AtomicU64>,
     turns: [Turn<W>; MAX_SLOTS as usize],
@@ -237,6 +256,7 @@ impl<W: Word> Control<W> {
             stop: Flag(word()),
             producer_waits: Line(AtomicU64::new(0)),
             turns: core::array::from_fn(|_| Turn::new(word())),
+            apart: Flag(word()),
         }
     }
 

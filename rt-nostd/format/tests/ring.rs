@@ -5,7 +5,7 @@
 //! in a slot is a word that is read and written without any order of its own: an older chunk there
 //! means that the protocol does not order the accesses.
 
-use hartlog_format::ring::{Control, Park, Ticket, Wait, Word};
+use hartlog_format::ring::{Control, Park, Ticket, Turn, Wait, Word};
 use loom::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use loom::sync::{Arc, Condvar, Mutex};
 use loom::thread;
@@ -393,5 +393,58 @@ fn every_flaw_shows() {
         let told = String::from_utf8_lossy(&output.stderr);
         assert!(!output.status.success(), "{flaw:?} is not noticed");
         assert!(told.contains(how), "{flaw:?}: {told}");
+    }
+}
+
+/// A word that has another value after so many looks.
+struct Later(std::cell::Cell<u32>);
+
+impl Word for Later {
+    fn load(&self) -> u32 {
+        let left = self.0.get();
+        self.0.set(left.saturating_sub(1));
+        u32::from(left == 0)
+    }
+
+    fn swap(&self, _: u32) -> u32 {
+        0
+    }
+
+    fn replace(&self, _: u32, _: u32) -> bool {
+        true
+    }
+
+    fn and(&self, _: u32) {}
+}
+
+/// Looks this often, and gives up in place of sleeping.
+struct Looks(u32);
+
+impl Park<Later> for Looks {
+    fn wait(&self, _: &Later, _: u32) -> bool {
+        false
+    }
+
+    fn wake(&self, _: &Later) {}
+
+    fn looks(&self) -> u32 {
+        self.0
+    }
+}
+
+#[test]
+fn who_looks_again_does_not_sleep_before() {
+    for (after, looks, wanted) in [
+        (0, 0, Wait::Reached),
+        (5, 5, Wait::Reached),
+        (5, 3, Wait::GaveUp),
+        (5, 0, Wait::GaveUp),
+    ] {
+        let turn = Turn::new(Later(std::cell::Cell::new(after)));
+        assert_eq!(
+            turn.await_phase(1, 1, &Looks(looks)),
+            wanted,
+            "{after} {looks}"
+        );
     }
 }
