@@ -60,8 +60,7 @@ fn loop_heads(text: &Text) -> Vec<bool> {
         if let Some(inst) = instruction.inst
             && inst.imm <= 0
             && goes(&inst)
-            && let Some(i) =
-                text.at(u64::from(instruction.pc).wrapping_add(i64::from(inst.imm) as u64))
+            && let Some(i) = text.at(instruction.target())
         {
             heads[i] = true;
         }
@@ -122,7 +121,7 @@ impl Former<'_> {
             }
             steps.push(step(instruction));
             let Some(inst) = instruction.inst else { break };
-            let target = pc.wrapping_add(i64::from(inst.imm) as u64);
+            let target = instruction.target();
             if let Some(function) = self.called(steps) {
                 let back = steps.last().map(Step::next);
                 let room = (MAX_CALLED - called).min(MAX_STEPS - steps.len());
@@ -138,16 +137,11 @@ impl Former<'_> {
                 continue;
             }
             if inst.flow() == Flow::Jal && inst.writes().is_none() {
-                match self.text.at(target) {
-                    Some(target) if self.repeatable(target, repeated, steps.len()).is_some() => {
-                        if let Some(last) = steps.last_mut() {
-                            last.follow = Follow::Target;
-                        }
-                        index = target;
-                        continue;
-                    }
-                    _ => break,
+                match self.follow_jump(target, repeated, steps) {
+                    Some(to) => index = to,
+                    None => break,
                 }
+                continue;
             }
             let skipped = self.leaders.skipped(index);
             if skipped > 0 {
@@ -162,14 +156,9 @@ impl Former<'_> {
                 index += skipped + 1;
                 if steps.last().is_some_and(|s| s.next() != target) {
                     // A jump to the target.
-                    match self.text.at(target) {
-                        Some(to) if self.repeatable(to, repeated, steps.len()).is_some() => {
-                            if let Some(last) = steps.last_mut() {
-                                last.follow = Follow::Target;
-                            }
-                            index = to;
-                        }
-                        _ => break,
+                    match self.follow_jump(target, repeated, steps) {
+                        Some(to) => index = to,
+                        None => break,
                     }
                 } else if self.instruction(index).is_none() {
                     break;
@@ -186,6 +175,14 @@ impl Former<'_> {
             }
             index += 1;
         }
+    }
+
+    /// Lets the block go on where its last step, a jump, goes; the index, unless the block ends there.
+    fn follow_jump(&self, target: u64, repeated: usize, steps: &mut Block) -> Option<usize> {
+        let index = self.text.at(target)?;
+        self.repeatable(index, repeated, steps.len())?;
+        steps.last_mut()?.follow = Follow::Target;
+        Some(index)
     }
 
     /// The instruction at an index. Bytes that the sweep did not take for one end a block and

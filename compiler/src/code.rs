@@ -19,6 +19,12 @@ impl Instruction {
     pub fn next(&self) -> u64 {
         u64::from(self.pc) + self.inst.map_or(2, |i| u64::from(i.len))
     }
+
+    /// Target of a direct branch or `jal`; the value of an `auipc`.
+    pub fn target(&self) -> u64 {
+        let imm = self.inst.map_or(0, |i| i64::from(i.imm));
+        u64::from(self.pc).wrapping_add(imm as u64)
+    }
 }
 
 /// The decoded text.

@@ -102,8 +102,8 @@ fn find_skips(text: &Text, leaders: &mut Leaders) {
 /// to the target.
 fn skip(text: &Text, leaders: &Leaders, index: usize) -> Option<(u8, Option<usize>)> {
     let branch = text.instructions.get(index)?;
-    let inst = branch.inst.filter(|i| i.flow() == Flow::Branch)?;
-    let target = goes_to(branch.pc, &inst);
+    branch.inst.filter(|i| i.flow() == Flow::Branch)?;
+    let target = branch.target();
     let backward = target <= u64::from(branch.pc);
     let mut next = branch.next();
     let mut computed = None;
@@ -123,11 +123,7 @@ fn skip(text: &Text, leaders: &Leaders, index: usize) -> Option<(u8, Option<usiz
         match computed {
             None if is_skippable(&inst) => computed = Some(inst.rd),
             Some(rd) if goes_on_skippable(rd, &inst) => {}
-            Some(_)
-                if inst.op == Op::Jal
-                    && inst.rd == 0
-                    && goes_to(instruction.pc, &inst) == target =>
-            {
+            Some(_) if inst.op == Op::Jal && inst.rd == 0 && instruction.target() == target => {
                 return Some((n + 1, backward.then_some(index + 1)));
             }
             _ => return None,
@@ -135,11 +131,6 @@ fn skip(text: &Text, leaders: &Leaders, index: usize) -> Option<(u8, Option<usiz
         next = instruction.next();
     }
     None
-}
-
-/// Where a branch or `jal` goes.
-fn goes_to(pc: u32, inst: &Inst) -> u64 {
-    u64::from(pc).wrapping_add(i64::from(inst.imm) as u64)
 }
 
 /// Targets, return sites and address constants.
@@ -153,7 +144,7 @@ fn from_code(elf: &Elf, text: &Text, leaders: &mut Leaders) {
             leaders.insert_pc(text, instruction.next());
             continue;
         };
-        let target = pc.wrapping_add(i64::from(inst.imm) as u64);
+        let target = instruction.target();
         match inst.flow() {
             Flow::Next if traps_on_csr(&inst) => leaders.insert(index + 1),
             Flow::Next => {}

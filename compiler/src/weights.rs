@@ -55,7 +55,7 @@ fn call_counts(text: &Text, depths: &[u32], starts: &[u64]) -> Vec<u64> {
             continue;
         };
         let target = match inst.op {
-            Op::Jal if inst.rd != 0 => Some(pc.wrapping_add(i64::from(inst.imm) as u64)),
+            Op::Jal if inst.rd != 0 => Some(instruction.target()),
             // A call over a distance.
             Op::Jalr if inst.rd != 0 => i.checked_sub(1).and_then(|before| {
                 let high = &text.instructions[before];
@@ -131,8 +131,7 @@ pub(crate) fn loop_depths(text: &Text) -> Vec<u32> {
         if inst.writes().is_some() && inst.flow() == hartlog_isa::Flow::Jal {
             continue;
         }
-        let target = u64::from(instruction.pc).wrapping_add(i64::from(inst.imm) as u64);
-        if let Some(head) = text.at(target)
+        if let Some(head) = text.at(instruction.target())
             && index - head <= MAX_LOOP
         {
             change[head] += 1;
