@@ -16,6 +16,7 @@ use core::ptr::{with_exposed_provenance, with_exposed_provenance_mut};
 use hartlog_abi::{ARGV0, Abi, Image, Segment, SetupError};
 use hartlog_config::Config;
 use hartlog_format::contract::{HartState, SEGMENT_W};
+use hartlog_format::ring::{large_ring, slots_for};
 use hartlog_format::status::exit;
 use hartlog_isa::NO_RESERVATION;
 
@@ -122,6 +123,9 @@ fn main(args: Strings, env: Strings) -> Result<u8, Failure> {
             let live = Live::start(consumer, header, slots, config.memory)?;
             Recorder::new(live.ring(), Sink::Live(live), config.quiet)
         } else {
+            // A file is written by a thread of its own.
+            let shared = config.trace.and_then(|_| large_ring());
+            let slots = slots.or_else(|| Some(slots_for(chunk_steps, shared?)));
             let ring = Ring::map(chunk_steps, slots, config.memory)?;
             let sink = match config.trace {
                 Some(path) => Sink::File(Drain::start(path, ring, header)?),

@@ -21,7 +21,7 @@ use crate::engine::Engine;
 use crate::witness::Columns;
 use core_affinity::CoreId;
 use file::TraceFile;
-use hartlog_format::ring::state;
+use hartlog_format::ring::{large_ring, state};
 use hartlog_format::trace::{FOOTER_MAGIC, FooterHeader, end};
 use process::{Bell, Process};
 use rustix::process::Signal;
@@ -73,13 +73,15 @@ impl Options {
 
 /// Size of a ring for so many threads: half of the last-level cache, so that what the program
 /// writes is still there when it is read; but a slot for each thread and one for the program. Three
-/// for each are enough: more only take the place of other things in the cache.
+/// for each are enough: more only take the place of other things in the cache, unless this processor
+/// wants more ([`large_ring`]).
 pub fn ring_bytes(threads: usize) -> u64 {
     /// A slot for chunks of the usual size.
     const SLOT: u64 = (9 << 20) / 4;
     let each = SLOT * (threads as u64 + 1);
     let cache = last_level_cache().unwrap_or(8 << 20);
-    (cache / 2).clamp(each, 3 * each)
+    let least = large_ring().unwrap_or(0);
+    (cache / 2).clamp(each, 3 * each).max(least)
 }
 
 /// How a run went.

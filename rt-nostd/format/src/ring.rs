@@ -330,6 +330,23 @@ pub const MAX_EVENTS_CAPACITY: u64 = 16 << 30;
 /// Most bytes of a file header. Linux allows fewer for arguments and environment.
 pub const MAX_HEADER_LEN: u64 = 64 << 20;
 
+/// Size in bytes that a ring which two cores share has at least, where this processor wants that. On AMD
+/// processors it is slow to write to memory that another core has read as long as a second-level
+/// cache has it (Zen 4; see docs/live.md): slots have left these caches when they come round again,
+/// though chunks fill an eighth of them, more or less. On others a ring that stays there is faster.
+pub fn large_ring() -> Option<u64> {
+    #[cfg(target_arch = "x86_64")]
+    {
+        let vendor = core::arch::x86_64::__cpuid_count(0, 0);
+        let name = [vendor.ebx, vendor.edx, vendor.ecx].map(u32::to_le_bytes);
+        (name.as_flattened() == b"AuthenticAMD").then_some(36 << 20)
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    {
+        None
+    }
+}
+
 /// Sizes and offsets of a ring, in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Geometry {

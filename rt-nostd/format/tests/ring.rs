@@ -5,7 +5,7 @@
 //! in a slot is a word that is read and written without any order of its own: an older chunk there
 //! means that the protocol does not order the accesses.
 
-use hartlog_format::ring::{Control, Park, Ticket, Turn, Wait, Word};
+use hartlog_format::ring::{Control, Park, Ticket, Turn, Wait, Word, large_ring, slots_for};
 use loom::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use loom::sync::{Arc, Condvar, Mutex};
 use loom::thread;
@@ -447,4 +447,13 @@ fn who_looks_again_does_not_sleep_before() {
             "{after} {looks}"
         );
     }
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_ring_is_large_on_amd_processors() {
+    let said = std::fs::read_to_string("/proc/cpuinfo").expect("Linux has it");
+    assert_eq!(large_ring().is_some(), said.contains("AuthenticAMD"));
+    let slots = large_ring().map(|bytes| slots_for(1 << 18, bytes));
+    assert!(slots.is_none_or(|slots| (16..=32).contains(&slots)));
 }
