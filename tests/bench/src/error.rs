@@ -52,6 +52,9 @@ pub enum Error {
     /// No guest of the manifests has this name.
     #[error("there is no guest `{0}` with bench_args in the manifests")]
     UnknownGuest(String),
+    /// A directory has no guest.
+    #[error("{}: no ELF file NAME.elf of a guest", .0.display())]
+    NoElf(PathBuf),
     /// A tool that was asked for is not installed.
     #[error("{0} is not installed")]
     Missing(&'static str),

@@ -78,18 +78,29 @@ pub struct Guest {
 /// Suffix of guests built with Zba, Zbb and Zbs.
 const BITMANIP: &str = "_zb";
 
+/// Suffix of guests whose compiler was told nothing about the hart.
+const PLAIN: &str = "_plain";
+
 /// Words of a note by which a manifest takes a guest out of means.
 const NOT_IN_MEAN: &str = "leave it out of a mean";
 
 impl Guest {
     /// Group under which its ratios are averaged.
     pub fn group(&self) -> &'static str {
-        match (self.language, self.name.ends_with(BITMANIP)) {
-            (Language::C, false) => "C",
-            (Language::C, true) => "C, Zba Zbb Zbs",
-            (Language::Rust, false) => "Rust",
-            (Language::Rust, true) => "Rust, Zba Zbb Zbs",
+        match self.language {
+            Language::C if self.name.ends_with(BITMANIP) => "C, Zba Zbb Zbs",
+            Language::C if self.is_plain() => "C, default flags",
+            Language::C => "C",
+            Language::Rust if self.name.ends_with(BITMANIP) => "Rust, Zba Zbb Zbs",
+            Language::Rust if self.is_plain() => "Rust, default flags",
+            Language::Rust => "Rust",
         }
+    }
+
+    /// Whether its compiler was told nothing about the hart. There is the same program for which it
+    /// was told.
+    pub fn is_plain(&self) -> bool {
+        self.name.ends_with(PLAIN)
     }
 }
 
@@ -129,6 +140,22 @@ pub fn load(root: &Path) -> Result<Vec<Guest>, Error> {
         }
     }
     Ok(guests)
+}
+
+/// Those of which the directory has an ELF file (`NAME.elf`), with that file.
+///
+/// # Errors
+/// [`Error::NoElf`] if it has none.
+pub fn with_elfs(guests: Vec<Guest>, dir: &Path) -> Result<Vec<Guest>, Error> {
+    let there = guests.into_iter().filter_map(|mut guest| {
+        guest.elf = dir.join(format!("{}.elf", guest.name));
+        guest.elf.is_file().then_some(guest)
+    });
+    let there: Vec<Guest> = there.collect();
+    if there.is_empty() {
+        return Err(Error::NoElf(dir.to_owned()));
+    }
+    Ok(there)
 }
 
 /// Those with these names, in this order.
@@ -174,6 +201,38 @@ mod tests {
             assert!(!guest.in_mean, "{name}");
         }
         assert!(guests.iter().filter(|g| g.in_mean).count() > 40);
+    }
+
+    #[test]
+    fn elf_files_of_a_directory_replace_the_prebuilt_ones() {
+        let dir = std::env::temp_dir().join(format!("hartlog-elfs-{}", std::process::id()));
+        std::fs::create_dir_all(&dir).expect("a temporary directory");
+        let none = with_elfs(all(), &dir);
+        assert!(matches!(none, Err(Error::NoElf(at)) if at == dir));
+        std::fs::write(dir.join("aes.elf"), "").expect("a file");
+        let guests = with_elfs(all(), &dir).expect("one guest");
+        assert_eq!(guests.len(), 1);
+        assert_eq!(
+            (&*guests[0].name, &guests[0].elf),
+            ("aes", &dir.join("aes.elf"))
+        );
+        std::fs::remove_dir_all(&dir).expect("it is there");
+    }
+
+    #[test]
+    fn a_plain_guest_has_a_namesake_that_is_not() {
+        let guests = all();
+        let plain: Vec<&Guest> = guests.iter().filter(|g| g.is_plain()).collect();
+        assert!(!plain.is_empty());
+        for guest in plain {
+            let name = guest.name.trim_end_matches(PLAIN);
+            let other = guests.iter().find(|g| g.name == name).expect(name);
+            assert_eq!(
+                (&other.native, &other.bench_args),
+                (&guest.native, &guest.bench_args)
+            );
+            assert_ne!(other.group(), guest.group());
+        }
     }
 
     #[test]

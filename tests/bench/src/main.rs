@@ -71,6 +71,10 @@ struct RunArgs {
     /// Guests to measure [default: all compute guests of the manifests]
     #[arg(long, value_name = "NAME,...", value_delimiter = ',')]
     guests: Vec<String>,
+    /// Measure the guests as they are in this directory (NAME.elf), not the prebuilt ones: those that
+    /// `tests/guests/build-c --plain DIR` or `build-rust --plain DIR` made
+    #[arg(long, value_name = "DIR")]
+    elfs: Option<PathBuf>,
     /// A dozen guests of every kind, three times, without trace files and native-full
     #[arg(long, conflicts_with = "guests")]
     quick: bool,
@@ -102,7 +106,7 @@ struct RunArgs {
     #[arg(long, value_name = "OLD.json")]
     compare: Option<PathBuf>,
     /// Measure nothing: report these results
-    #[arg(long, value_name = "RESULTS.json", conflicts_with_all = ["guests", "quick", "variants", "callgrind"])]
+    #[arg(long, value_name = "RESULTS.json", conflicts_with_all = ["guests", "elfs", "quick", "variants", "callgrind"])]
     from: Option<PathBuf>,
 }
 
@@ -234,6 +238,10 @@ fn variants(args: &RunArgs, qemu: Option<&Path>) -> Result<Vec<Variant>, Error> 
 
 fn measure(cli: &Cli, args: &RunArgs) -> Result<Results, Error> {
     let all = guests::load(&cli.root)?;
+    let all = match &args.elfs {
+        Some(dir) => guests::with_elfs(all, dir)?,
+        None => all,
+    };
     let names = if args.quick {
         QUICK.map(str::to_owned).to_vec()
     } else {

@@ -219,14 +219,12 @@ fn means(out: &mut String, results: &Results) {
     let groups = results.groups();
     let all = (groups.len() > 1).then_some(None);
     for group in groups.iter().map(|g| Some(*g)).chain(all) {
-        let members = results.guests.iter().filter(|g| g.in_mean);
-        let number_of = members.filter(|g| group.is_none_or(|name| name == g.group));
         let mean = |figure: &dyn Fn(&GuestResult) -> Option<f64>| {
             results.mean(group, figure).map(|m| m.mean)
         };
         let mut cells = vec![
             group.unwrap_or("all").to_owned(),
-            number_of.count().to_string(),
+            results.members(group).count().to_string(),
         ];
         for &(_, variant, to) in &columns {
             cells.push(number(mean(&|g| g.ratio(variant, to, results.clock)), 2));

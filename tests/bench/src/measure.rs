@@ -128,6 +128,7 @@ impl Runner {
             group: guest.group().to_owned(),
             args: guest.bench_args.clone(),
             in_mean: guest.in_mean,
+            plain: guest.is_plain(),
             note: guest.note.clone(),
             ..GuestResult::default()
         };

@@ -135,6 +135,9 @@ pub struct GuestResult {
     pub args: Vec<String>,
     /// Counts in means.
     pub in_mean: bool,
+    /// Counts in the mean of its group only: the same program is in another group, too.
+    #[serde(default)]
+    pub plain: bool,
     /// From the manifest.
     pub note: Option<String>,
     /// Figures of the run with trace (without, if only that was run).
@@ -252,18 +255,24 @@ pub struct Mean {
 }
 
 impl Results {
-    /// Mean and maximum of a figure over the guests of a group (all groups if `None`) that have
-    /// it and count in means.
+    /// The guests that count in the mean of a group, or in that over all.
+    pub fn members<'a>(&'a self, group: Option<&'a str>) -> impl Iterator<Item = &'a GuestResult> {
+        let counts = move |g: &&GuestResult| match group {
+            Some(name) => g.in_mean && g.group == name,
+            None => g.in_mean && !g.plain,
+        };
+        self.guests.iter().filter(counts)
+    }
+
+    /// Mean and maximum of a figure over the guests of a group (over all if `None`) that have
+    /// it and count there.
     pub fn mean(
         &self,
         group: Option<&str>,
         figure: impl Fn(&GuestResult) -> Option<f64>,
     ) -> Option<Mean> {
-        let members = self
-            .guests
-            .iter()
-            .filter(|g| g.in_mean && group.is_none_or(|name| g.group == name));
-        let values: Vec<(f64, &str)> = members
+        let values: Vec<(f64, &str)> = self
+            .members(group)
             .filter_map(|g| Some((figure(g)?, g.name.as_str())))
             .collect();
         let mean = geometric_mean(values.iter().map(|v| v.0))?;
@@ -351,11 +360,14 @@ pub mod tests {
     fn means_leave_out_what_is_in_no_mean() {
         let mut odd = guest("odd", &[(Variant::Native, 1.0), (Variant::Fast, 9.0)]);
         odd.in_mean = false;
+        let mut plain = guest("plain", &[(Variant::Native, 1.0), (Variant::Fast, 3.0)]);
+        (plain.plain, plain.group) = (true, "as it comes".to_owned());
         let results = Results {
             guests: vec![
                 guest("a", &[(Variant::Native, 1.0), (Variant::Fast, 4.0)]),
                 guest("b", &[(Variant::Native, 4.0), (Variant::Fast, 4.0)]),
                 odd,
+                plain,
             ],
             ..Results::default()
         };
@@ -365,6 +377,8 @@ pub mod tests {
         assert!((mean.mean - 2.0).abs() < 1e-12);
         assert_eq!(mean.max, (4.0, "a".to_owned()));
         assert_eq!(results.mean(Some("Rust"), figure), None);
+        let plain = results.mean(Some("as it comes"), figure).expect("a guest");
+        assert_eq!(plain.max, (3.0, "plain".to_owned()));
     }
 
     #[test]
