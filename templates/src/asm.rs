@@ -667,16 +667,14 @@ impl Asm {
         self.emit(Code::Prefetcht0_m8, [m.into()]);
     }
 
-    /// `movd`/`movq xmm0, mem`: 32 or 64 bits, zero-extended.
-    pub fn vector_load(&mut self, size: Size, m: Mem) {
-        let code = sized!(size, Movd_xmm_rm32, Movq_xmm_xmmm64);
-        self.emit(code, [Register::XMM0.into(), m.into()]);
+    /// `movq xmm0, [m]`
+    pub fn vector_load(&mut self, m: Mem) {
+        self.emit(Code::Movq_xmm_xmmm64, [Register::XMM0.into(), m.into()]);
     }
 
-    /// `movd xmm, reg`, `movq xmm, reg`
-    pub fn vector_from(&mut self, x: u8, size: Size, r: Gpr) {
-        let code = sized!(size, Movd_xmm_rm32, Movq_xmm_rm64);
-        self.emit(code, [xmm(x).into(), r.of(size).into()]);
+    /// `movq xmm, reg`
+    pub fn vector_from(&mut self, x: u8, r: Gpr) {
+        self.emit(Code::Movq_xmm_rm64, [xmm(x).into(), r.of(Size::Q).into()]);
     }
 
     /// `movq reg, xmm`
@@ -690,19 +688,9 @@ impl Asm {
         self.stored();
     }
 
-    /// Inserts a value from memory at the byte `at` of xmm0, a multiple of its size, not 0.
-    pub fn vector_insert(&mut self, size: Size, at: u32, m: Mem) {
-        let code = match size {
-            Size::B => Code::Pinsrb_xmm_r32m8_imm8,
-            Size::H => Code::Pinsrw_xmm_r32m16_imm8,
-            Size::D => Code::Pinsrd_xmm_rm32_imm8,
-            Size::Q => {
-                self.emit(Code::Movhps_xmm_m64, [Register::XMM0.into(), m.into()]);
-                return;
-            }
-        };
-        let lane = i64::from(at >> size as u32);
-        self.emit(code, [Register::XMM0.into(), m.into(), lane.into()]);
+    /// `movhps xmm0, [m]`: the upper 8 bytes.
+    pub fn vector_insert(&mut self, m: Mem) {
+        self.emit(Code::Movhps_xmm_m64, [Register::XMM0.into(), m.into()]);
     }
 
     /// Stores the lower 8 bytes of xmm0, or all 16.

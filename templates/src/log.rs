@@ -1,13 +1,13 @@
 //! The log of values read.
 //!
 //! Every value read goes to the log in program order, at a static offset from the log pointer. A
-//! host retires fewer stores in a cycle than anything else, so consecutive values of a block that
-//! stores as well are gathered in `xmm0`, up to 16 bytes, and stored at once. What waits there is
-//! stored on the cold path of a side exit; at a fault the runtime does it ([`Site::waiting`]).
+//! host retires fewer stores in a cycle than anything else, so two consecutive values of 8 bytes, of a
+//! block that stores as well, meet in `xmm0` and are stored at once. What waits there is stored on
+//! the cold path of a side exit; at a fault the runtime does it ([`Site::waiting`]).
 //!
 //! [`Site::waiting`]: hartlog_format::contract::Site::waiting
 
-use crate::asm::{Gpr, Mem, Size};
+use crate::asm::{Gpr, Mem};
 use crate::block::Step;
 use crate::emit::{Emitter, Mode};
 use crate::memory::size;
@@ -28,9 +28,6 @@ const REPLAY_DISTANCE: i32 = 1024;
 /// Of each line's worth of log in a block, the byte from which a prefetch pays. A block that logs
 /// less has none.
 const FIRST_PREFETCH: u32 = 8;
-
-/// Bytes that wait at most, until they are stored at once.
-const BATCH: u32 = 16;
 
 /// What is known about the log within a block.
 #[derive(Default)]
@@ -62,25 +59,19 @@ impl Log {
         if !steps.iter().any(stores) {
             return;
         }
-        // The last step that reads, if its value can wait, and the bytes of its batch.
-        let mut last: Option<(usize, u32)> = None;
+        // The last step that reads, if its value can wait. Narrower values are more work to put
+        // together than to store.
+        let mut last = None;
         for (i, step) in steps.iter().enumerate() {
             let Some(inst) = step.inst else {
                 last = None;
                 continue;
             };
             match inst.op.effect() {
-                Effect::Read(width) => {
-                    let width = width.bytes() as u32;
-                    let batch = match last {
-                        Some((l, b)) if b % width == 0 && b + width <= BATCH => {
-                            self.waits[l] = true;
-                            b + width
-                        }
-                        _ => width,
-                    };
-                    last = Some((i, batch));
-                }
+                Effect::Read(Width::D) => match last.take() {
+                    Some(first) => self.waits[first] = true,
+                    None => last = Some(i),
+                },
                 Effect::None if matches!(inst.flow(), Flow::Next | Flow::Branch | Flow::Jal) => {}
                 Effect::Write(_) => {}
                 _ => last = None,
@@ -104,19 +95,24 @@ impl Emitter<'_> {
         self.log.waits[self.index as usize]
     }
 
-    /// Before a load: appends the value in memory to the log, if it is one of a batch. The first
-    /// host instruction that this emits raises the signal of a load that faults.
+    /// Before a load: appends the value in memory to the log, if it is one of two. The first host
+    /// instruction that this emits raises the signal of a load that faults.
     pub(crate) fn log_read(&mut self, width: Width, mem: Mem) -> bool {
         if self.config.mode != Mode::Trace {
             return false;
         }
-        let at = self.log.waiting;
-        match width {
-            _ if at != 0 => self.asm.vector_insert(size(width), at, mem),
-            Width::W | Width::D if self.waits() => self.asm.vector_load(size(width), mem),
-            _ => return false,
+        if self.log.waiting != 0 {
+            self.asm.vector_insert(mem);
+            self.log.waiting += 8;
+            self.count_logged(width);
+            self.store_waiting();
+        } else if self.waits() {
+            self.asm.vector_load(mem);
+            self.log.waiting = 8;
+            self.count_logged(width);
+        } else {
+            return false;
         }
-        self.gathered(width);
         true
     }
 
@@ -126,28 +122,12 @@ impl Emitter<'_> {
             return;
         }
         debug_assert_eq!(self.log.waiting, 0, "values are logged in order");
-        if self.waits() {
-            self.asm.vector_from(0, Size::D, value);
-            self.gathered(width);
-            return;
-        }
         let mem = Mem::host(LOG, self.log.bytes as i32);
         self.asm.store(size(width), mem, value);
         self.count_logged(width);
     }
 
-    /// A value was put into xmm0.
-    fn gathered(&mut self, width: Width) {
-        self.log.waiting += width.bytes() as u32;
-        let waits = self.waits();
-        self.count_logged(width);
-        if !waits {
-            self.store_waiting();
-        }
-    }
-
-    /// Stores what waits in xmm0. The bytes behind it that are overwritten, too, are room that
-    /// the values may have taken: eight bytes each.
+    /// Stores what waits in xmm0.
     pub(crate) fn store_waiting(&mut self) {
         let waiting = std::mem::take(&mut self.log.waiting);
         if waiting != 0 {

@@ -127,7 +127,7 @@ impl Emitter<'_> {
     pub(crate) fn park_or_store(&mut self, r: u8, host: Gpr) {
         match self.parking(r) {
             Some(x) => {
-                self.asm.vector_from(x, Size::Q, host);
+                self.asm.vector_from(x, host);
                 self.loans.parked.park(r, x);
             }
             None => self.asm.store(Size::Q, slot(r), host),

@@ -636,16 +636,13 @@ impl Machine<'_> {
     /// Moves between vector registers and memory or host registers: xmm0 gathers what is logged,
     /// the others have values that wait.
     pub(crate) fn vector(&mut self, i: &Instruction, s: &mut State) -> Result<(), Refusal> {
-        use iced_x86::Mnemonic::{Movd, Movhps, Movq, Pinsrb, Pinsrd, Pinsrw};
+        use iced_x86::Mnemonic::{Movhps, Movq};
         let is_vector = |n: u32| i.op_kind(n) == OpKind::Register && i.op_register(n).is_xmm();
         let other = |n: u32| is_vector(n) && i.op_register(n) != Register::XMM0;
         if other(0) || other(1) {
             return self.parked(i, s);
         }
-        let bytes = match i.memory_size().size() as u8 {
-            _ if i.op_kind(0) != OpKind::Memory && i.op_kind(1) != OpKind::Memory => 4,
-            bytes => bytes,
-        };
+        let bytes = i.memory_size().size() as u8;
         if i.op_kind(0) == OpKind::Memory && i.op1_register() == Register::XMM0 {
             let outside = Refusal::Outside {
                 host: i.ip32(),
@@ -654,14 +651,11 @@ impl Machine<'_> {
             let Place::Log(at) = self.place(i, s)? else {
                 return Err(outside);
             };
-            // Beyond what was read it may write where eight bytes for each value have room.
-            let read = i64::from(s.bytes_read());
-            let reads = s.accesses.iter().filter(|a| !a.write).count() as i64;
-            if at < 0 || at + i64::from(bytes) > 8 * reads {
+            if at < 0 || at + i64::from(bytes) > i64::from(s.bytes_read()) {
                 return Err(outside);
             }
-            let inside = (read - at).clamp(0, i64::from(bytes)) as usize;
-            for (at, byte) in (at..).zip(s.vector.get(..inside).ok_or(outside.clone())?) {
+            let stored = s.vector.get(..usize::from(bytes)).ok_or(outside.clone())?;
+            for (at, byte) in (at..).zip(stored) {
                 if s.log.insert(at, *byte).is_some() {
                     return Err(outside);
                 }
@@ -672,18 +666,11 @@ impl Machine<'_> {
         if !is_vector(0) || i.op0_register() != Register::XMM0 || is_vector(1) {
             return Err(self.no_model(i));
         }
-        let value = match i.op_kind(1) {
-            OpKind::Register => self.register(s, i.op1_register()),
-            _ => {
-                let value = self.load(i, s, bytes)?;
-                s.gathered = s.accesses.last().map(|a| (a.addr, a.bytes));
-                value
-            }
-        };
+        let value = self.load(i, s, bytes)?;
+        s.gathered = s.accesses.last().map(|a| (a.addr, a.bytes));
         let at = match i.mnemonic() {
-            Movd | Movq => 0,
+            Movq => 0,
             Movhps => 8,
-            Pinsrb | Pinsrw | Pinsrd => usize::from(i.immediate8()) * usize::from(bytes),
             _ => return Err(self.no_model(i)),
         };
         if s.vector.len() < at {

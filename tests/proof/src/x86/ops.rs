@@ -148,10 +148,7 @@ impl Machine<'_> {
         if i.has_lock_prefix() || i.has_rep_prefix() || i.has_repne_prefix() {
             return Err(self.no_model(i));
         }
-        if matches!(
-            i.mnemonic(),
-            Movd | Movq | Movups | Movhps | Pinsrb | Pinsrw | Pinsrd
-        ) {
+        if matches!(i.mnemonic(), Movq | Movups | Movhps) {
             return self.vector(i, s);
         }
         self.note(i, s);
