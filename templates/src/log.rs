@@ -101,17 +101,18 @@ impl Emitter<'_> {
         if self.config.mode != Mode::Trace {
             return false;
         }
-        if self.log.waiting != 0 {
+        let second = self.log.waiting != 0;
+        if second {
             self.asm.vector_insert(mem);
-            self.log.waiting += 8;
-            self.count_logged(width);
-            self.store_waiting();
         } else if self.waits() {
             self.asm.vector_load(mem);
-            self.log.waiting = 8;
-            self.count_logged(width);
         } else {
             return false;
+        }
+        self.log.waiting += 8;
+        self.count_logged(width);
+        if second {
+            self.store_waiting();
         }
         true
     }
