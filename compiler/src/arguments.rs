@@ -132,6 +132,7 @@ impl Arguments {
             checked_addresses: self.checked_addresses,
             columns: self.columns.iter().fold(Columns::NONE, |a, b| a | *b),
             listing: self.emit.is_some(),
+            ..Options::default()
         }
     }
 }

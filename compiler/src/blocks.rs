@@ -9,6 +9,7 @@
 use crate::code::{Instruction, Text, far_target};
 use crate::discover::Leaders;
 use hartlog_isa::{Flow, Inst, Op};
+use std::ops::Range;
 use templates::block::{Follow, MAX_SKIPPED, Step, ends_block};
 
 /// Longest block, in guest instructions.
@@ -51,6 +52,84 @@ pub fn form(text: &Text, leaders: Leaders) -> Vec<Block> {
         }
     }
     blocks
+}
+
+/// Which blocks are emitted a second time, in pieces: where a chunk ends or starts within such a
+/// block, what the interpreter has to execute is a part of a piece.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cut {
+    /// Blocks from this number of steps on.
+    pub from: usize,
+    /// Steps of a piece, or a few more.
+    pub steps: usize,
+}
+
+impl Default for Cut {
+    fn default() -> Cut {
+        Cut {
+            from: 64,
+            steps: 16,
+        }
+    }
+}
+
+/// A part of a long block. But for the first, at whose start the whole block starts, it is a block
+/// on its own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Piece {
+    /// Number of the block.
+    pub block: usize,
+    /// Its steps in it.
+    pub steps: Range<usize>,
+}
+
+impl Piece {
+    /// Whether the block starts with it.
+    pub fn is_first(&self) -> bool {
+        self.steps.start == 0
+    }
+}
+
+/// Cuts long blocks into pieces, each going on at the next. `starts` says whether no block starts
+/// at a pc so far, but now the one with this number does: pieces are numbered behind the blocks.
+pub fn pieces(blocks: &[Block], cut: Cut, mut starts: impl FnMut(u64, u32) -> bool) -> Vec<Piece> {
+    let mut pieces = Vec::new();
+    let mut number = blocks.len() as u32;
+    for (block, steps) in blocks.iter().enumerate() {
+        if steps.len() < cut.from {
+            continue;
+        }
+        let mut start = 0;
+        let mut piece = |steps| pieces.push(Piece { block, steps });
+        let mut inside_call = false;
+        for (i, pair) in steps.windows(2).enumerate() {
+            let end = i + 1;
+            let [before, after] = pair else { continue };
+            if before.follow == Follow::Target {
+                // A call or its return.
+                inside_call = before.inst.is_some_and(|i| i.writes() == Some(RA));
+            }
+            // Where a `jalr` goes is known from the call, or from the `auipc` in front of it.
+            let known = inside_call || after.inst.is_some_and(|i| i.flow() == Flow::Jalr);
+            let straight = before.follow == Follow::Fall && !after.perhaps;
+            let short = end - start < cut.steps || steps.len() - end < cut.steps / 2;
+            if short || known || !straight {
+                continue;
+            }
+            piece(start..end);
+            start = end;
+            if !starts(after.pc, number) {
+                // What starts there is a piece of another block, or repeated from one.
+                start = steps.len();
+                break;
+            }
+            number += 1;
+        }
+        if start < steps.len() {
+            piece(start..steps.len());
+        }
+    }
+    pieces
 }
 
 /// Per instruction: does a backward branch or jump go there?

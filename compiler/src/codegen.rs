@@ -1,6 +1,6 @@
 //! Blocks to host code: one definition per guest function.
 
-use crate::blocks::Block;
+use crate::blocks::{self, Block, Piece};
 use crate::code::Text;
 use crate::regions::{self, Regions};
 use crate::{Mode, Options};
@@ -10,6 +10,7 @@ use hartlog_format::witness::Columns;
 use std::collections::HashSet;
 use std::ops::Range;
 use templates::asm::patch_rel32;
+use templates::block::Step;
 use templates::emit::{self, Config, Dest, Emitted, Emitter, Jump, Target};
 use templates::place::{Placement, available};
 use templates::stubs::{Stubs, stubs};
@@ -68,7 +69,7 @@ pub struct Definition {
     pub jumps: Vec<Jump>,
     /// What may raise a signal.
     pub sites: Vec<Site>,
-    /// The blocks.
+    /// The blocks, and behind them pieces of long ones, which are blocks, too.
     pub blocks: Vec<Emitted>,
     /// (host offset, guest pc) for listings.
     pub marks: Vec<(u32, u64)>,
@@ -150,20 +151,36 @@ pub fn generate(elf: &Elf, text: &Text, blocks: &[Block], order: &[u8], options:
             starts[i] = number;
         }
     }
+    // Without trace there are no chunks.
+    let chunked = if log { blocks } else { &[] };
+    let pieces = blocks::pieces(chunked, options.cut, |pc, number| match text.at(pc) {
+        Some(i) if starts[i] == NO_BLOCK => {
+            starts[i] = number;
+            true
+        }
+        _ => false,
+    });
     let block_at = |pc: u64| text.at(pc).map(|i| starts[i]).filter(|n| *n != NO_BLOCK);
-    let targets: Vec<Target> = (blocks.iter().zip(&regions.of_block))
-        .map(|(block, region)| Target {
-            region: *region,
-            steps: block.len() as u16,
-        })
+    let target = |block: usize, steps: usize| Target {
+        region: regions.of_block[block],
+        steps: steps as u16,
+    };
+    let mut targets: Vec<Target> = (blocks.iter().enumerate())
+        .map(|(i, block)| target(i, block.len()))
         .collect();
+    targets.extend(
+        pieces
+            .iter()
+            .filter(|p| !p.is_first())
+            .map(|p| target(p.block, p.steps.len())),
+    );
     let target_of = |pc: u64| block_at(pc).map(|n| targets[n as usize]);
     let functions = functions(elf, blocks);
     let emit = |functions: &[(String, Range<usize>)]| -> Vec<Definition> {
         let mut emitter = Emitter::new(&config, &target_of, options.listing);
         functions
             .iter()
-            .map(|(name, range)| definition(&mut emitter, name, &blocks[range.clone()]))
+            .map(|(name, range)| definition(&mut emitter, name, blocks, range.clone(), &pieces))
             .collect()
     };
     // Definitions depend on nothing but their blocks, so they can be emitted side by side.
@@ -184,13 +201,20 @@ pub fn generate(elf: &Elf, text: &Text, blocks: &[Block], order: &[u8], options:
                 .collect()
         }),
     };
-    // Definitions, and blocks within them, ascend by guest pc.
-    let mut index = Vec::with_capacity(blocks.len());
-    for (d, definition) in definitions.iter().enumerate() {
-        for (i, block) in definition.blocks.iter().enumerate() {
-            index.push((block.pc as u32, d as u32, i as u32));
+    // By number: in the order of their definitions, pieces behind all blocks.
+    let mut index = Vec::with_capacity(targets.len());
+    let mut of_pieces = Vec::new();
+    for ((d, definition), (_, range)) in (0..).zip(&definitions).zip(&functions) {
+        for (i, block) in (0..).zip(&definition.blocks) {
+            let numbered = if (i as usize) < range.len() {
+                &mut index
+            } else {
+                &mut of_pieces
+            };
+            numbered.push((block.pc as u32, d, i));
         }
     }
+    index.append(&mut of_pieces);
     for (d, definition) in definitions.iter_mut().enumerate() {
         let Definition {
             code,
@@ -212,8 +236,11 @@ pub fn generate(elf: &Elf, text: &Text, blocks: &[Block], order: &[u8], options:
             }
         });
     }
+    index.sort_unstable();
     let stubs = stubs(&config);
-    let emitted = blocks.iter().map(|b| b.len() as u64).sum();
+    let emitted = blocks.iter().map(Vec::len).sum::<usize>()
+        + pieces.iter().map(|p| p.steps.len()).sum::<usize>();
+    let emitted = emitted as u64;
     Code {
         config,
         stubs,
@@ -224,11 +251,30 @@ pub fn generate(elf: &Elf, text: &Text, blocks: &[Block], order: &[u8], options:
     }
 }
 
-/// Emits the blocks of a definition.
-fn definition(emitter: &mut Emitter<'_>, name: &str, blocks: &[Block]) -> Definition {
-    for (i, block) in blocks.iter().enumerate() {
-        let next = blocks.get(i + 1).and_then(|b| b.first()).map(|s| s.pc);
-        emitter.block(block, next);
+/// Emits the blocks of a definition, those in the range, and behind them their pieces.
+fn definition(
+    emitter: &mut Emitter<'_>,
+    name: &str,
+    blocks: &[Block],
+    range: Range<usize>,
+    pieces: &[Piece],
+) -> Definition {
+    let start = |steps: &[Step]| steps.first().map(|s| s.pc);
+    let own = &blocks[range.clone()];
+    for (i, block) in own.iter().enumerate() {
+        emitter.block(block, own.get(i + 1).and_then(|b| start(b)));
+    }
+    let from = |block: usize| pieces.partition_point(|p| p.block < block);
+    let pieces = &pieces[from(range.start)..from(range.end)];
+    for (i, piece) in pieces.iter().enumerate() {
+        let steps = &blocks[piece.block][piece.steps.clone()];
+        let next = pieces.get(i + 1).filter(|p| !p.is_first());
+        let next = next.and_then(|p| start(&blocks[p.block][p.steps.clone()]));
+        if piece.is_first() {
+            emitter.short(piece.block - range.start, steps, next);
+        } else {
+            emitter.block(steps, next);
+        }
     }
     let code = emitter.finish();
     Definition {

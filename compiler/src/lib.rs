@@ -59,6 +59,8 @@ pub struct Options {
     pub checked_addresses: bool,
     /// What the code of [`Mode::Replay`] writes.
     pub columns: Columns,
+    /// Which blocks are emitted in pieces, too, unless the mode is [`Mode::Fast`].
+    pub cut: blocks::Cut,
     /// Keep what [`listing::write`] needs.
     pub listing: bool,
 }
@@ -70,6 +72,7 @@ impl Default for Options {
             chunk_steps: hartlog_format::layout::DEFAULT_CHUNK_STEPS,
             checked_addresses: false,
             columns: Columns::NONE,
+            cut: blocks::Cut::default(),
             listing: false,
         }
     }

@@ -165,6 +165,8 @@ pub struct Emitted {
     pub refuse: u32,
     /// Where the block is entered from outside of its region.
     pub entry: u32,
+    /// Of a long block: its first piece, where the check goes on if the budget covers that.
+    pub short: Option<u32>,
 }
 
 impl Emitted {
@@ -346,7 +348,37 @@ impl<'a> Emitter<'a> {
     /// one, if any.
     pub fn block(&mut self, steps: &[Step], fallthrough: Option<u64>) {
         let Some(first) = steps.first() else { return };
-        let block = self.asm.pos();
+        let start = self.asm.pos();
+        let index = self.blocks.len();
+        self.blocks.push(Emitted {
+            pc: first.pc,
+            block: start,
+            body: start,
+            refuse: start,
+            entry: start,
+            short: None,
+        });
+        let body = self.code(steps, fallthrough, ColdKind::Budget { block: index });
+        self.blocks[index].body = body;
+    }
+
+    /// Emits the first steps of a block once more: what is executed of it where
+    /// the budget does not cover the whole.
+    pub fn short(&mut self, block: usize, steps: &[Step], fallthrough: Option<u64>) {
+        let Some(first) = steps.first() else { return };
+        self.blocks[block].short = Some(self.asm.pos());
+        let refusal = ColdKind::Refuse {
+            pc: first.pc,
+            steps: steps.len() as u16,
+        };
+        self.code(steps, fallthrough, refusal);
+    }
+
+    /// Emits steps behind a budget check; returns where the code behind the check starts.
+    fn code(&mut self, steps: &[Step], fallthrough: Option<u64>, refusal: ColdKind) -> u32 {
+        let Some(first) = steps.first() else {
+            return self.asm.pos();
+        };
         self.enter_region(self.region_of(first.pc).unwrap_or(0));
         let fallthrough = fallthrough.filter(|pc| self.region_of(*pc) == Some(self.region));
         self.remaining = values(steps, &mut self.values);
@@ -371,20 +403,8 @@ impl<'a> Emitter<'a> {
             .alu_imm(Alu::Sub, Size::Q, BUDGET, self.steps as i32);
         let label = self.asm.label();
         self.asm.jcc(Cond::S, label);
-        self.cold(
-            label,
-            ColdKind::Budget {
-                block: self.blocks.len(),
-            },
-        );
+        self.cold(label, refusal);
         let body = self.asm.pos();
-        self.blocks.push(Emitted {
-            pc: first.pc,
-            block,
-            body,
-            refuse: block,
-            entry: block,
-        });
         if local {
             self.give_up_homes(steps);
         }
@@ -430,6 +450,7 @@ impl<'a> Emitter<'a> {
             }
             self.loans.end_step();
         }
+        body
     }
 
     /// Ends the definition: emits cold paths and returns the code. Once its other parts are taken

@@ -1,6 +1,7 @@
 //! A program translated for a register placement of the test's choice.
 
 use crate::elf::Image;
+pub use compiler::blocks::Cut;
 use compiler::codegen::{self, Code};
 pub use compiler::{Columns, Mode};
 use compiler::{Options, blocks, code, listing};
@@ -17,6 +18,8 @@ pub struct Setup {
     pub columns: Columns,
     /// Guest registers, the first ones get host registers.
     pub order: Vec<u8>,
+    /// Which blocks are emitted in pieces, too.
+    pub cut: Cut,
 }
 
 impl Default for Setup {
@@ -26,6 +29,7 @@ impl Default for Setup {
             checked: false,
             columns: Columns::NONE,
             order: (1..32).collect(),
+            cut: Cut::default(),
         }
     }
 }
@@ -66,6 +70,7 @@ impl Program {
             mode: setup.mode,
             checked_addresses: setup.checked,
             columns: setup.columns,
+            cut: setup.cut,
             listing: true,
             ..Options::default()
         };

@@ -6,7 +6,7 @@
 //! be taken out one by one to shrink it.
 
 use crate::elf::{Image, PF_R, PF_W, PF_X, RVC, Segment, Symbol};
-use crate::program::{Mode, Program, Setup};
+use crate::program::{Cut, Mode, Program, Setup};
 use crate::random::Rng;
 use crate::reference::Region;
 use hartlog_isa::{Format, Hart, Inst, NO_RESERVATION, Op, compress};
@@ -287,6 +287,14 @@ impl Sample {
         }
     }
 
+    /// Which of its blocks, short as they are, are emitted in pieces: most of them, most times.
+    pub fn cut(&self) -> Cut {
+        Cut {
+            from: 2 + self.seed as usize % 23,
+            steps: 1 + self.seed as usize % 7,
+        }
+    }
+
     /// Translates it.
     pub fn translate(&self, image: &Image, mode: Mode, checked: bool) -> Program {
         Program::new(
@@ -295,6 +303,7 @@ impl Sample {
                 mode,
                 checked,
                 order: self.order.clone(),
+                cut: self.cut(),
                 ..Setup::default()
             },
         )

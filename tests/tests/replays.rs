@@ -173,6 +173,7 @@ fn equal(sample: &Sample, dir: &Path) -> Result<(), String> {
                 mode: Mode::Replay,
                 columns,
                 order: sample.order.clone(),
+                cut: sample.cut(),
                 ..Setup::default()
             },
         );

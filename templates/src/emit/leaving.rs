@@ -20,9 +20,14 @@ pub(crate) enum ColdKind {
     Trap,
     /// Replay that follows memory: the value so far behind the log pointer is not what memory has.
     Mismatch(i32),
-    /// The budget does not cover the block: give `steps` back.
+    /// The budget does not cover the block: give its steps back, and go on with its first piece.
     Budget {
         block: usize,
+    },
+    /// The budget does not cover the first piece of the block at `pc`: give its `steps` back.
+    Refuse {
+        pc: u64,
+        steps: u16,
     },
     /// Quotient and remainder by zero, and on behind the division.
     DivideByZero {
@@ -72,16 +77,18 @@ impl Emitter<'_> {
                     self.jump(Dest::Stub(Stub::Mismatch));
                 }
                 ColdKind::Budget { block } => {
-                    let pc = self.blocks[block].pc;
+                    let Emitted { pc, short, .. } = self.blocks[block];
                     self.blocks[block].refuse = self.asm.pos();
-                    self.mark(pc);
                     let steps = (self.target_of)(pc).map_or(0, |t| t.steps);
-                    self.asm
-                        .alu_imm(Alu::Add, Size::Q, BUDGET, i32::from(steps));
-                    self.leave_region();
-                    self.asm.mov_imm(A, pc as i64);
-                    self.jump(Dest::Stub(Stub::ChunkEnd));
+                    match short {
+                        None => self.refuse(pc, steps),
+                        Some(short) => {
+                            self.give_back(pc, steps);
+                            self.asm.jmp_back(short);
+                        }
+                    }
                 }
+                ColdKind::Refuse { pc, steps } => self.refuse(pc, steps),
                 ColdKind::DivideByZero { size, done } => {
                     self.divide_by_zero(size);
                     self.asm.jmp(done);
@@ -114,6 +121,20 @@ impl Emitter<'_> {
                 });
             }
         }
+    }
+
+    /// The budget does not cover the `steps` at `pc`, which were charged.
+    fn refuse(&mut self, pc: u64, steps: u16) {
+        self.give_back(pc, steps);
+        self.leave_region();
+        self.asm.mov_imm(A, pc as i64);
+        self.jump(Dest::Stub(Stub::ChunkEnd));
+    }
+
+    fn give_back(&mut self, pc: u64, steps: u16) {
+        self.mark(pc);
+        self.asm
+            .alu_imm(Alu::Add, Size::Q, BUDGET, i32::from(steps));
     }
 
     /// Emits the cold path of a side exit.

@@ -52,6 +52,7 @@ pub fn elf(data: &[u8]) {
         checked: options.checked_addresses,
         columns: Columns::NONE,
         order,
+        cut: options.cut,
     };
     interpreted(&Program::new(elf.clone()));
     native(elf, setup);

@@ -34,6 +34,8 @@ pub struct Case {
     pub region: u16,
     /// The block that follows it in the code, if one does.
     pub fallthrough: Option<u64>,
+    /// Steps of its first piece, if it has pieces.
+    pub short: Option<usize>,
 }
 
 /// What a case was emitted to.
@@ -103,6 +105,7 @@ impl Case {
             others: Vec::new(),
             region: 0,
             fallthrough: None,
+            short: None,
         }
     }
 
@@ -130,6 +133,9 @@ impl Case {
             };
             emitter.block(&[illegal], None);
         }
+        if let Some(steps) = self.short {
+            emitter.short(0, &self.steps[..steps], None);
+        }
         let code = emitter.finish();
         Emission {
             code,
@@ -150,7 +156,11 @@ impl Case {
         immediate: Option<i64>,
     ) -> Result<(), Failure> {
         self.with_unit(emission, |unit| {
-            prover.block(unit, 0, &self.steps, immediate)
+            prover.block(unit, 0, &self.steps, immediate)?;
+            match self.short {
+                Some(steps) => prover.short(unit, 0, &self.steps[..steps]),
+                None => Ok(()),
+            }
         })
     }
 

@@ -180,6 +180,38 @@ impl Prover {
         steps: &[Step],
         immediate: Option<i64>,
     ) -> Result<(), Failure> {
+        let own = unit.blocks[index];
+        self.paths(unit, index, own.block, steps, immediate)?;
+        self.refusal(unit, index)?;
+        if own.entry != own.block {
+            self.entrance(unit, index)?;
+        }
+        self.counts.blocks += 1;
+        Ok(())
+    }
+
+    /// Proves the first piece of a block, which is these steps.
+    ///
+    /// # Errors
+    /// [`Failure`], if it is not proven.
+    pub fn short(&mut self, unit: &Unit, index: usize, steps: &[Step]) -> Result<(), Failure> {
+        let Some(from) = unit.blocks[index].short else {
+            return Err(Refusal::Endless.into());
+        };
+        self.paths(unit, index, from, steps, None)?;
+        self.counts.blocks += 1;
+        Ok(())
+    }
+
+    /// Proves that the code from an offset on, up to where it leaves, does what these steps do.
+    fn paths(
+        &mut self,
+        unit: &Unit,
+        index: usize,
+        from: u32,
+        steps: &[Step],
+        immediate: Option<i64>,
+    ) -> Result<(), Failure> {
         let immediate = immediate.map(|c| (c, self.pool.var("immediate", 64)));
         let own = unit.blocks[index];
         let region = (unit.target_of)(own.pc).map_or(0, |t| t.region);
@@ -195,7 +227,7 @@ impl Prover {
         .run(steps);
         let assumptions = self.assumptions(immediate.map(|(_, t)| t));
         let place = &unit.config.regions[region as usize];
-        let hosts = self.execute(unit, index, own.block, place, immediate)?;
+        let hosts = self.execute(unit, index, from, place, immediate)?;
         for host in &hosts {
             for demand in &host.state.demands {
                 let not = self.pool.not(demand.0);
@@ -211,11 +243,6 @@ impl Prover {
                 self.pair(unit, steps, host, guest, &assumptions)?;
             }
         }
-        self.refusal(unit, index)?;
-        if own.entry != own.block {
-            self.entrance(unit, index)?;
-        }
-        self.counts.blocks += 1;
         Ok(())
     }
 
@@ -252,8 +279,8 @@ impl Prover {
         Ok(execute(pool, forms, unit, index, from, place, immediate)?)
     }
 
-    /// The way out for a budget that does not cover the block: gives its steps back, changes
-    /// nothing.
+    /// The way out for a budget that does not cover the block, to its first piece if it has one:
+    /// gives its steps back, changes nothing.
     fn refusal(&mut self, unit: &Unit, index: usize) -> Result<(), Failure> {
         let own = unit.blocks[index];
         let target = (unit.target_of)(own.pc);
@@ -266,13 +293,19 @@ impl Prover {
             let steps = self.pool.val(u64::from(count), 64);
             let given_back = self.pool.add(budget, steps);
             let pc = self.pool.val(own.pc, 64);
-            let claim = if dest == Some(Dest::Stub(Stub::ChunkEnd)) {
-                let mut equations = self.unchanged(unit, &host.state, &unit.config.placement);
-                equations.push(equation("budget", 0, host.state.gpr[RSP], given_back));
-                equations.push(equation("pc", 0, host.state.gpr[0], pc));
-                Claim::Equal(equations)
-            } else {
-                Claim::Apart(format!("the way out ends with {dest:x?}"))
+            let claim = match own.short {
+                Some(short) if matches!(host.end, End::Stop(at) if at == short) => {
+                    let mut equations = self.unchanged(unit, &host.state, &place);
+                    equations.push(equation("budget", 0, host.state.gpr[RSP], given_back));
+                    Claim::Equal(equations)
+                }
+                None if dest == Some(Dest::Stub(Stub::ChunkEnd)) => {
+                    let mut equations = self.unchanged(unit, &host.state, &unit.config.placement);
+                    equations.push(equation("budget", 0, host.state.gpr[RSP], given_back));
+                    equations.push(equation("pc", 0, host.state.gpr[0], pc));
+                    Claim::Equal(equations)
+                }
+                _ => Claim::Apart(format!("the way out ends with {dest:x?}")),
             };
             self.prove(&host.state.path, &[], claim)?;
         }
@@ -845,7 +878,11 @@ fn execute(
     let stops = unit
         .blocks
         .iter()
-        .flat_map(|b| [b.block, b.body, b.refuse, b.entry])
+        .flat_map(|b| {
+            [b.block, b.body, b.refuse, b.entry]
+                .into_iter()
+                .chain(b.short)
+        })
         .collect();
     let falls = unit
         .blocks

@@ -62,6 +62,11 @@ fn every_instruction_in_every_placement() {
 }
 
 #[test]
+fn pieces_of_blocks() {
+    family("pieces of blocks", idioms::pieces);
+}
+
+#[test]
 fn values_logged_together() {
     family("values logged together", idioms::gathered);
 }

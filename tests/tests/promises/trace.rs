@@ -398,3 +398,30 @@ fn every_exit_status_is_in_the_trace() {
         assert_eq!(report.steps, wanted.steps, "{value:#x}");
     }
 }
+
+/// Most of a long block that a chunk ends or starts in is executed in pieces, natively.
+#[test]
+fn few_steps_are_interpreted_at_the_ends_of_chunks() {
+    let scratch = Scratch::new("ends-of-chunks");
+    let native = scratch.path("native");
+    let steps = CHUNK_STEPS.to_string();
+    for guest in ["keccak", "curve", "rust_sha2"] {
+        let guest = named(guest);
+        build(&guest.load(), &Options::default(), &native);
+        let env = [("HARTLOG_STATS", "1"), ("HARTLOG_CHUNK_STEPS", &steps)];
+        let output = run(&native, &guest.args, &guest.input(), &env);
+        assert_eq!(output.status.code(), Some(0), "{output:?}");
+        let said = String::from_utf8_lossy(&output.stderr);
+        let statistics = said.lines().rfind(|line| line.starts_with('{'));
+        let statistics: serde_json::Value =
+            serde_json::from_str(statistics.unwrap_or_default()).expect("statistics");
+        let number = |name: &str| statistics[name].as_u64().expect("a number");
+        let (interpreted, chunks) = (number("interpreted"), number("chunks"));
+        assert!(chunks > 1000, "{statistics}");
+        assert!(
+            interpreted < 24 * chunks,
+            "{}: {interpreted} steps interpreted at the ends of {chunks} chunks",
+            guest.name
+        );
+    }
+}

@@ -405,6 +405,38 @@ pub fn calls(_: Scope, visit: Visit) {
     }
 }
 
+/// Blocks with a version in pieces, in a region and outside of regions.
+pub fn pieces(scope: Scope, visit: Visit) {
+    let steps = case::straight(&[
+        Inst::new(Op::Ld, 2, 3, 0, 8),
+        Inst::new(Op::Addiw, 16, 2, 0, 5),
+        Inst::new(Op::Lui, 17, 0, 0, 0x5000),
+        Inst::new(Op::Add, 17, 17, 2, 0),
+        Inst::new(Op::Beq, 0, 16, 4, 64),
+        Inst::new(Op::Lw, 18, 17, 0, 4),
+        Inst::new(Op::Sltu, 5, 16, 18, 0),
+        Inst::new(Op::Slli, 1, 5, 0, 3),
+        Inst::new(Op::Add, 1, 1, 3, 0),
+        Inst::new(Op::Sd, 0, 1, 2, 16),
+        Inst::new(Op::Ld, 2, 1, 0, 24),
+        Inst::new(Op::Bne, 0, 2, 18, 64),
+    ]);
+    let every = if scope == Scope::Full { 1 } else { 3 };
+    for mode in [Mode::Trace, Mode::Replay] {
+        for region in [0, 1] {
+            let mut config = placed(mode, false, 0);
+            let homes = available(true, config.columns);
+            config.regions.push(Placement::new(16..20, homes));
+            for short in (1..steps.len()).step_by(every) {
+                let mut case = Case::new(&config, steps.clone());
+                case.region = region;
+                case.short = Some(short);
+                visit(&case, None);
+            }
+        }
+    }
+}
+
 /// A branch over one instruction: emitted without a jump.
 pub fn skips(scope: Scope, visit: Visit) {
     let config = placed(Mode::Trace, false, 0);
