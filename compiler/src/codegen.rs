@@ -133,7 +133,7 @@ pub fn generate(elf: &Elf, text: &Text, blocks: &[Block], order: &[u8], options:
         // A fault report needs the registers of a failed check in their usual places.
         Regions::none(&placement, blocks.len())
     } else {
-        regions::find(elf, text, blocks, &placement, homes)
+        regions::find(elf, blocks, &placement, homes)
     };
     let config = Config {
         mode,

@@ -25,6 +25,7 @@ pub mod discover;
 mod error;
 pub mod link;
 pub mod listing;
+mod loops;
 pub mod object;
 pub mod regions;
 mod relocations;

@@ -1,25 +1,33 @@
 //! Regions: hot loops, and long functions, that get a register placement of their own.
 //!
-//! A region is an interval of blocks without calls, environment calls and atomics; moving the
-//! registers on its edges has to be worth it, so it must hold a loop or be long, and its favourite
-//! registers must be others than the program's, and by enough.
+//! A region is a loop, or a whole function, but for blocks with calls, environment calls and
+//! atomics. Moving the registers on its edges has to be worth it: its favourite registers must be
+//! others than the program's, and by enough.
 
 use crate::blocks::Block;
-use crate::code::Text;
+use crate::loops::{self, ALWAYS, Loops};
 use crate::weights;
 use hartlog_elf::Elf;
 use hartlog_isa::{Effect, Flow, Inst};
 use std::ops::Range;
 use templates::asm::Gpr;
+use templates::block;
 use templates::place::Placement;
 
-/// A function without loops is a region from this many instructions on.
+/// A function without calls is a region from this many instructions on.
 const LONG: usize = 200;
 
 /// A register takes the home of another where the region uses it more often, by this much: moving
 /// the two costs two stores and two loads each time that the region is entered and left, most uses
 /// of a register in memory cost nothing, and many a loop is left after the first iteration.
 const GAIN: u64 = 16;
+
+/// The same for each time that the region is left and entered again in between. This is an estimate
+/// already, which branches of a loop make; so it is taken for less.
+const GAIN_INSIDE: u64 = 4;
+
+/// Loops in loops count no further than this: more often than not the inner ones have few rounds.
+const MAX_DEPTH: u32 = 2;
 
 /// Most regions of a program.
 const MAX_REGIONS: usize = u16::MAX as usize - 1;
@@ -44,26 +52,23 @@ impl Regions {
 }
 
 /// Finds the regions.
-pub fn find(
-    elf: &Elf,
-    text: &Text,
-    blocks: &[Block],
-    placement: &Placement,
-    homes: &[Gpr],
-) -> Regions {
+pub fn find(elf: &Elf, blocks: &[Block], placement: &Placement, homes: &[Gpr]) -> Regions {
     let mut regions = Regions::none(placement, blocks.len());
-    let depths = weights::loop_depths(text);
-    for candidate in candidates(elf, blocks) {
-        if regions.placements.len() >= MAX_REGIONS {
-            break;
-        }
-        let uses = uses(text, &blocks[candidate.clone()], &depths);
-        if let Some(favourites) = favourites(&uses, placement) {
-            let id = regions.placements.len() as u16;
-            regions
-                .placements
-                .push(placement.adapted(favourites, homes));
-            regions.of_block[candidate].fill(id);
+    for function in functions(elf, blocks) {
+        for candidate in candidates(&blocks[function.clone()]) {
+            if regions.placements.len() >= MAX_REGIONS {
+                return regions;
+            }
+            let uses = uses(&blocks[function.clone()], &candidate);
+            if let Some(favourites) = favourites(&uses, placement, candidate.left) {
+                let id = regions.placements.len() as u16;
+                regions
+                    .placements
+                    .push(placement.adapted(favourites, homes));
+                for (block, _) in candidate.blocks {
+                    regions.of_block[function.start + block] = id;
+                }
+            }
         }
     }
     regions
@@ -71,7 +76,8 @@ pub fn find(
 
 /// The registers that are to have homes in a region with these uses, if they are others than in the
 /// program: its most used ones without a home take the places of the least used ones with one.
-fn favourites(uses: &[u64; 32], placement: &Placement) -> Option<Vec<u8>> {
+fn favourites(uses: &[u64; 32], placement: &Placement, left: u64) -> Option<Vec<u8>> {
+    let gain = GAIN + GAIN_INSIDE * left / ALWAYS;
     let order = weights::order(uses);
     let (mut kept, newcomers): (Vec<u8>, Vec<u8>) = order
         .into_iter()
@@ -80,7 +86,7 @@ fn favourites(uses: &[u64; 32], placement: &Placement) -> Option<Vec<u8>> {
     let swaps = newcomers
         .iter()
         .zip(kept.iter().rev())
-        .take_while(|(new, old)| used(**new) >= used(**old) + GAIN)
+        .take_while(|(new, old)| used(**new) >= used(**old) + gain)
         .count();
     if swaps == 0 {
         return None;
@@ -90,8 +96,8 @@ fn favourites(uses: &[u64; 32], placement: &Placement) -> Option<Vec<u8>> {
     Some(kept)
 }
 
-/// Intervals of blocks: outermost loops without calls, or whole functions without calls.
-fn candidates(elf: &Elf, blocks: &[Block]) -> Vec<Range<usize>> {
+/// The blocks of each function.
+fn functions(elf: &Elf, blocks: &[Block]) -> Vec<Range<usize>> {
     let start_of = |b: &Block| b.first().map_or(0, |s| s.pc);
     let mut out = Vec::new();
     let mut first = 0;
@@ -102,59 +108,63 @@ fn candidates(elf: &Elf, blocks: &[Block]) -> Vec<Range<usize>> {
         let end = elf.symbols.get(owner).map_or(u64::MAX, |s| s.addr);
         let last = first + blocks[first..].partition_point(|b| start_of(b) < end);
         let last = last.max(first + 1);
-        function(&blocks[first..last], first, &mut out);
+        out.push(first..last);
         first = last;
     }
     out
 }
 
-fn function(blocks: &[Block], base: usize, out: &mut Vec<Range<usize>>) {
+/// What may be a region of a function.
+struct Candidate {
+    /// Its blocks, by their indices in the function, each with the number of loops around it that
+    /// are in the candidate, too.
+    blocks: Vec<(usize, u32)>,
+    /// How often it is left and entered again each time that it is entered, in parts of
+    /// [`ALWAYS`].
+    left: u64,
+}
+
+/// The whole of a function, if it is long and without calls, or its outermost loops; without those
+/// of their blocks that call.
+fn candidates(blocks: &[Block]) -> Vec<Candidate> {
     let eligible: Vec<bool> = blocks
         .iter()
         .map(|b| b.iter().all(|s| s.inst.is_some_and(|i| allowed(&i))))
         .collect();
     let steps: usize = blocks.iter().map(Vec::len).sum();
-    if steps >= LONG && eligible.iter().all(|e| *e) {
-        out.push(base..base + blocks.len());
-        return;
+    let whole = steps >= LONG && eligible.iter().all(|e| *e);
+    let Loops { mut bodies, left } = loops::natural(blocks, &eligible);
+    let mut depths = vec![0u32; blocks.len()];
+    for block in bodies.iter().flatten() {
+        depths[*block] = (depths[*block] + 1).min(MAX_DEPTH);
     }
-    // Loops, by their backward branches.
-    let index_of = |pc: u64| {
-        blocks
-            .binary_search_by_key(&pc, |b| b.first().map_or(0, |s| s.pc))
-            .ok()
+    let candidate = |blocks: Vec<usize>| {
+        let blocks: Vec<(usize, u32)> = blocks.into_iter().map(|b| (b, depths[b])).collect();
+        let left = blocks
+            .iter()
+            .map(|(b, depth)| left[*b] * weights::weight(*depth));
+        Candidate {
+            left: left.sum(),
+            blocks,
+        }
     };
-    let mut loops: Vec<Range<usize>> = Vec::new();
-    for (i, block) in blocks.iter().enumerate() {
-        for step in block {
-            let Some(inst) = step.inst else { continue };
-            if inst.imm < 0
-                && (inst.flow() == Flow::Branch
-                    || (inst.flow() == Flow::Jal && inst.writes().is_none()))
-                && let Some(head) = index_of(step.target())
-                && head <= i
-            {
-                loops.push(head..i + 1);
-            }
-        }
+    if whole {
+        return vec![candidate((0..blocks.len()).collect())];
     }
-    // Loops that overlap are one region: a loop that crossed into another would move registers
-    // in every iteration.
-    let mut eligible_before = vec![0usize];
-    eligible_before.extend(eligible.iter().scan(0, |count, e| {
-        *count += usize::from(*e);
-        Some(*count)
-    }));
-    loops.retain(|l| eligible_before[l.end] - eligible_before[l.start] == l.len());
-    loops.sort_by_key(|l| (l.start, l.end));
-    let mut merged: Vec<Range<usize>> = Vec::new();
-    for l in loops {
-        match merged.last_mut() {
-            Some(last) if l.start < last.end => last.end = last.end.max(l.end),
-            _ => merged.push(l),
+    bodies.sort_by_key(|body| std::cmp::Reverse(body.len()));
+    let mut taken = vec![false; blocks.len()];
+    let mut out = Vec::new();
+    for body in bodies {
+        // Of two loops one is in the other.
+        if body.iter().any(|b| taken[*b]) {
+            continue;
         }
+        for block in &body {
+            taken[*block] = true;
+        }
+        out.push(candidate(body));
     }
-    out.extend(merged.into_iter().map(|l| base + l.start..base + l.end));
+    out
 }
 
 /// Whether a region may hold this instruction: calls and returns would move registers each time,
@@ -174,21 +184,29 @@ fn allowed(inst: &Inst) -> bool {
     !atomic && !transfer
 }
 
-/// Uses of the registers in a region, weighted by loop depth within it.
-fn uses(text: &Text, blocks: &[Block], depths: &[u32]) -> [u64; 32] {
-    let depth_of = |pc: u64| text.at(pc).map_or(0, |i| depths[i]);
-    // A loop's own body counts as one level deep.
-    let outside = blocks
-        .iter()
-        .flatten()
-        .map(|s| depth_of(s.pc))
-        .min()
-        .unwrap_or(0)
-        .saturating_sub(1);
+/// Uses of the registers in a candidate, weighted by loop depth within it.
+fn uses(blocks: &[Block], candidate: &Candidate) -> [u64; 32] {
     let mut uses = [0u64; 32];
-    for step in blocks.iter().flatten() {
-        if let Some(inst) = step.inst {
-            weights::count(&mut uses, &inst, depth_of(step.pc) - outside);
+    for (block, depth) in &candidate.blocks {
+        let insts = || blocks[*block].iter().filter_map(|s| s.inst);
+        let weight = weights::weight(*depth);
+        if blocks[*block].len() < block::LONG {
+            insts().for_each(|inst| weights::add(&mut uses, &inst, weight));
+            continue;
+        }
+        // Registers without a home have one in the block: what is left are a load in front of the
+        // first use and a store at the end.
+        let (mut read, mut written) = (0u32, 0u32);
+        for inst in insts() {
+            for r in inst.reads() {
+                read |= (1 << (r & 31)) & !written;
+            }
+            if let Some(rd) = inst.writes() {
+                written |= 1 << (rd & 31);
+            }
+        }
+        for (r, uses) in uses.iter_mut().enumerate() {
+            *uses += weight * u64::from((read >> r & 1) + (written >> r & 1));
         }
     }
     uses

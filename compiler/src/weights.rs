@@ -80,7 +80,8 @@ fn call_counts(text: &Text, depths: &[u32], starts: &[u64]) -> Vec<u64> {
     calls
 }
 
-fn weight(depth: u32) -> u64 {
+/// What something at a loop depth counts.
+pub(crate) fn weight(depth: u32) -> u64 {
     const WEIGHTS: [u64; MAX_DEPTH as usize + 1] = {
         let mut weights = [1; MAX_DEPTH as usize + 1];
         let mut depth = 1;
@@ -93,12 +94,8 @@ fn weight(depth: u32) -> u64 {
     WEIGHTS[depth.min(MAX_DEPTH) as usize]
 }
 
-/// Adds the registers of an instruction at this loop depth.
-pub(crate) fn count(uses: &mut [u64; 32], inst: &Inst, depth: u32) {
-    add(uses, inst, weight(depth));
-}
-
-fn add(uses: &mut [u64; 32], inst: &Inst, weight: u64) {
+/// Adds the registers of an instruction.
+pub(crate) fn add(uses: &mut [u64; 32], inst: &Inst, weight: u64) {
     let [a, b] = inst.reads();
     for r in [a, b, inst.rd] {
         uses[r as usize & 31] += weight;
@@ -113,7 +110,7 @@ pub(crate) fn order(uses: &[u64; 32]) -> Vec<u8> {
 }
 
 /// Per instruction how many backward branches span it.
-pub(crate) fn loop_depths(text: &Text) -> Vec<u32> {
+fn loop_depths(text: &Text) -> Vec<u32> {
     let mut change = vec![0i32; text.instructions.len() + 1];
     for (index, instruction) in text.instructions.iter().enumerate() {
         let Some(inst) = instruction.inst else {

@@ -32,6 +32,9 @@ pub struct Step {
     pub perhaps: bool,
 }
 
+/// Shortest block in which registers may give up their homes to others.
+pub const LONG: usize = 16;
+
 /// Longest run of steps that a branch may skip.
 pub const MAX_SKIPPED: usize = 4;
 

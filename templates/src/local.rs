@@ -7,13 +7,10 @@
 //! exits, the registers go back to their homes.
 
 use crate::asm::{Gpr, Size};
-use crate::block::Step;
+use crate::block::{LONG, Step};
 use crate::emit::{Emitter, bit};
 use crate::place::{A, Placement};
 use hartlog_isa::Effect;
-
-/// Shortest block for which homes are given up.
-const SHORTEST: usize = 16;
 
 /// Uses of registers without a home that make it worth while.
 const FEWEST: u32 = 4;
@@ -26,7 +23,7 @@ const NEVER: u16 = u16::MAX;
 
 /// Whether homes are given up in a block.
 pub(crate) fn pays(steps: &[Step], place: &Placement) -> bool {
-    if steps.len() < SHORTEST {
+    if steps.len() < LONG {
         return false;
     }
     let in_memory = place.in_memory();
