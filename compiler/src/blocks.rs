@@ -8,12 +8,15 @@
 
 use crate::code::{Instruction, Text, far_target};
 use crate::discover::Leaders;
+use hartlog_format::layout::MAX_BLOCK_STEPS;
 use hartlog_isa::{Flow, Inst, Op};
 use std::ops::Range;
 use templates::block::{Follow, MAX_SKIPPED, Step, ends_block};
 
-/// Longest block, in guest instructions.
-pub const MAX_STEPS: usize = 256;
+/// Longest block, in guest instructions. What loads in all of them log is as much as fits
+/// [`Site::log`](hartlog_format::contract::Site::log).
+pub const MAX_STEPS: usize = 512;
+const _: () = assert!(MAX_STEPS as u64 <= MAX_BLOCK_STEPS);
 
 /// Instructions that a block may repeat from blocks that start elsewhere.
 const MAX_REPEATED: usize = 16;

@@ -579,3 +579,34 @@ fn call_whose_address_is_computed_only_sometimes() {
         equal(&sample);
     }
 }
+
+/// A block as long as they get, all of it loads, up to one that faults: the site of that has what
+/// all before it logged.
+#[test]
+fn longest_block_of_loads_up_to_a_fault() {
+    const BASE: u8 = 10;
+    let load = |i: i32| op(Op::Ld, 11 + (i % 4) as u8, BASE, 0, 8 * (i % 64));
+    for steps in [505, 506, 507, 511, 512, 513, 600] {
+        let mut insts: Vec<Inst> = (0..steps - 1).map(load).collect();
+        insts.push(op(Op::Ld, 15, 0, 0, 0));
+        let sample = program(&insts, &[(usize::from(BASE), DATA)], &[]);
+        let image = sample.image();
+        let memory = Sample::memory(&image);
+        for (mode, checked) in [
+            (Mode::Trace, false),
+            (Mode::Trace, true),
+            (Mode::Replay, false),
+        ] {
+            let program = sample.translate(&image, mode, checked);
+            let mut native = Native::new(&program, &memory, 4096);
+            for budget in [4096, steps as u64 - 1, 300, 1] {
+                let compared = compare(&mut native, &memory, &sample.hart(), &[budget], 1000);
+                assert!(
+                    compared.is_ok(),
+                    "{steps} steps, {mode:?}, checked {checked}, chunks of {budget}: {}",
+                    compared.err().map_or(String::new(), |e| e.to_string())
+                );
+            }
+        }
+    }
+}
