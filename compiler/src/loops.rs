@@ -9,8 +9,10 @@ use hartlog_isa::Flow;
 use templates::block::Follow;
 
 /// Work on the loops of a function, in blocks looked at for each of its blocks: beyond it no more
-/// loops are looked for.
+/// loops are looked for. Functions that people write need less than a tenth.
 const MAX_VISITS: usize = 64;
+/// The same for a function of any size.
+const FEW_VISITS: usize = 4096;
 
 /// [`Loops::left`] of a block behind which the set is left in every round.
 pub const ALWAYS: u64 = 256;
@@ -37,8 +39,10 @@ pub fn natural(blocks: &[Block], inside: &[bool]) -> Loops {
     };
     let graph = Graph::new(blocks);
     let order = Order::new(&graph);
-    let back = back_edges(&graph, &order);
-    let mut visits = MAX_VISITS * blocks.len();
+    let mut visits = MAX_VISITS * blocks.len() + FEW_VISITS;
+    let Some(back) = back_edges(&graph, &order, &mut visits) else {
+        return loops;
+    };
     // By which search a block was found last, and how often a round comes there.
     let mut found = vec![0; blocks.len()];
     let mut times = vec![0; blocks.len()];
@@ -223,8 +227,9 @@ impl Order {
     }
 }
 
-/// Jumps back to a block that dominates them, as (head, block), ascending.
-fn back_edges(graph: &Graph, order: &Order) -> Vec<(usize, usize)> {
+/// Jumps back to a block that dominates them, as (head, block), ascending; `None` if that takes more
+/// than these visits.
+fn back_edges(graph: &Graph, order: &Order, visits: &mut usize) -> Option<Vec<(usize, usize)>> {
     let rank = &order.rank;
     let jumps = graph.to.iter().enumerate();
     let mut edges: Vec<(usize, usize)> = jumps
@@ -232,19 +237,20 @@ fn back_edges(graph: &Graph, order: &Order) -> Vec<(usize, usize)> {
         .filter(|(head, block)| rank[*head] <= rank[*block])
         .collect();
     if edges.is_empty() {
-        return edges;
+        return Some(edges);
     }
-    let dominator = dominators(graph, order);
+    let dominator = dominators(graph, order, visits)?;
     edges.retain(|(head, block)| {
         let mut up = *block;
-        while up != OUTSIDE && rank[up] > rank[*head] {
+        while up != OUTSIDE && rank[up] > rank[*head] && *visits > 0 {
             up = dominator[up];
+            *visits -= 1;
         }
         up == *head
     });
     edges.sort_unstable();
     edges.dedup();
-    edges
+    Some(edges)
 }
 
 /// The immediate dominator of a block that is entered from outside.
@@ -252,14 +258,15 @@ const OUTSIDE: usize = usize::MAX;
 
 /// Per block its immediate dominator (Cooper, Harvey, Kennedy: A Simple, Fast Dominance Algorithm,
 /// figure 3).
-fn dominators(graph: &Graph, order: &Order) -> Vec<usize> {
+fn dominators(graph: &Graph, order: &Order, visits: &mut usize) -> Option<Vec<usize>> {
     const UNKNOWN: usize = OUTSIDE - 1;
     let mut dominator = vec![UNKNOWN; graph.to.len()];
-    let common = |dominator: &[usize], mut a: usize, mut b: usize| {
+    let mut common = |dominator: &[usize], mut a: usize, mut b: usize| {
         while a != b {
             if a == OUTSIDE || b == OUTSIDE {
-                return OUTSIDE;
+                return Some(OUTSIDE);
             }
+            *visits = visits.checked_sub(1)?;
             let deeper = if order.rank[a] > order.rank[b] {
                 &mut a
             } else {
@@ -267,27 +274,28 @@ fn dominators(graph: &Graph, order: &Order) -> Vec<usize> {
             };
             *deeper = dominator[*deeper];
         }
-        a
+        Some(a)
     };
     let mut changed = true;
     while changed {
         changed = false;
         for block in order.blocks.iter().copied() {
             let mut new = if order.entry[block] { OUTSIDE } else { UNKNOWN };
-            for from in graph.from[block].iter().copied() {
+            // The deepest first: from there it is not far to the next.
+            for from in graph.from[block].iter().rev().copied() {
                 if dominator[from] == UNKNOWN {
                     continue;
                 }
                 new = match new {
                     UNKNOWN => from,
-                    other => common(&dominator, from, other),
+                    other => common(&dominator, from, other)?,
                 };
             }
             changed |= dominator[block] != new;
             dominator[block] = new;
         }
     }
-    dominator
+    Some(dominator)
 }
 
 #[cfg(test)]

@@ -12,6 +12,7 @@ use replay::program::Program;
 use std::time::Duration;
 use tests::elf::{Image, PF_R, PF_W, PF_X, Segment, Symbol};
 use tests::guests::{Scratch, build, interpret, run};
+use tests::random::Rng;
 
 /// For each file and mode, of a processor.
 const TIME: Duration = Duration::from_secs(1);
@@ -315,6 +316,30 @@ fn files() -> Vec<(&'static str, Vec<u8>, bool)> {
         flat(
             (0..1 << 16)
                 .map(|i| Inst::new(Op::Beq, 0, 1, 2, -4 * (i % 1000)))
+                .collect(),
+        ),
+        true,
+    ));
+    all.push((
+        "65,536 ways back to the start",
+        flat(
+            (0..1 << 16)
+                .flat_map(|i| [Inst::new(Op::Beq, 0, 1, 2, 8), jal(-8 * i - 4)])
+                .chain([Inst::new(Op::Ecall, 0, 0, 0, 0)])
+                .collect(),
+        ),
+        true,
+    ));
+    let mut rng = Rng::new(1);
+    all.push((
+        "branches to anywhere",
+        flat(
+            (0..1 << 16)
+                .map(|i| {
+                    let back = i64::min(i, 1000);
+                    let to = rng.below(back as u64 + 1000) as i64 - back;
+                    Inst::new(Op::Beq, 0, 1, 2, 4 * to as i32)
+                })
                 .collect(),
         ),
         true,
