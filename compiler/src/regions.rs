@@ -29,6 +29,9 @@ const GAIN_INSIDE: u64 = 4;
 /// Loops in loops count no further than this: more often than not the inner ones have few rounds.
 const MAX_DEPTH: u32 = 2;
 
+/// Parts of a use.
+const PARTS: u64 = 16;
+
 /// Most regions of a program.
 const MAX_REGIONS: usize = u16::MAX as usize - 1;
 
@@ -77,7 +80,7 @@ pub fn find(elf: &Elf, blocks: &[Block], placement: &Placement, homes: &[Gpr]) -
 /// The registers that are to have homes in a region with these uses, if they are others than in the
 /// program: its most used ones without a home take the places of the least used ones with one.
 fn favourites(uses: &[u64; 32], placement: &Placement, left: u64) -> Option<Vec<u8>> {
-    let gain = GAIN + GAIN_INSIDE * left / ALWAYS;
+    let gain = PARTS * (GAIN + GAIN_INSIDE * left / ALWAYS);
     let order = weights::order(uses);
     let (mut kept, newcomers): (Vec<u8>, Vec<u8>) = order
         .into_iter()
@@ -184,20 +187,23 @@ fn allowed(inst: &Inst) -> bool {
     !atomic && !transfer
 }
 
-/// Uses of the registers in a candidate, weighted by loop depth within it.
+/// Uses of the registers in a candidate, weighted by loop depth within it, in parts of 1 /
+/// [`PARTS`].
 fn uses(blocks: &[Block], candidate: &Candidate) -> [u64; 32] {
     let mut uses = [0u64; 32];
     for (block, depth) in &candidate.blocks {
         let insts = || blocks[*block].iter().filter_map(|s| s.inst);
-        let weight = weights::weight(*depth);
+        let weight = PARTS * weights::weight(*depth);
         if blocks[*block].len() < block::LONG {
             insts().for_each(|inst| weights::add(&mut uses, &inst, weight));
             continue;
         }
         // Registers without a home have one in the block: what is left are a load in front of the
-        // first use and a store at the end.
+        // first use and a store at the end. Other uses only tell apart what is alike in that.
         let (mut read, mut written) = (0u32, 0u32);
+        let mut all = [0u64; 32];
         for inst in insts() {
+            weights::add(&mut all, &inst, 1);
             for r in inst.reads() {
                 read |= (1 << (r & 31)) & !written;
             }
@@ -206,7 +212,8 @@ fn uses(blocks: &[Block], candidate: &Candidate) -> [u64; 32] {
             }
         }
         for (r, uses) in uses.iter_mut().enumerate() {
-            *uses += weight * u64::from((read >> r & 1) + (written >> r & 1));
+            let ends = u64::from((read >> r & 1) + (written >> r & 1));
+            *uses += weight * ends + weight / PARTS * all[r].min(PARTS - 1);
         }
     }
     uses
