@@ -14,7 +14,7 @@ use templates::asm::Gpr;
 use templates::block;
 use templates::place::Placement;
 
-/// A function without calls is a region from this many instructions on.
+/// A function without calls and loops is a region from this many instructions on.
 const LONG: usize = 200;
 
 /// A register takes the home of another where the region uses it more often, by this much: moving
@@ -127,15 +127,14 @@ struct Candidate {
     left: u64,
 }
 
-/// The whole of a function, if it is long and without calls, or its outermost loops; without those
-/// of their blocks that call.
+/// The outermost loops of a function, without those of their blocks that call; or the whole of it, if
+/// it is long and has neither loops nor calls.
 fn candidates(blocks: &[Block]) -> Vec<Candidate> {
     let eligible: Vec<bool> = blocks
         .iter()
         .map(|b| b.iter().all(|s| s.inst.is_some_and(|i| allowed(&i))))
         .collect();
     let steps: usize = blocks.iter().map(Vec::len).sum();
-    let whole = steps >= LONG && eligible.iter().all(|e| *e);
     let Loops { mut bodies, left } = loops::natural(blocks, &eligible);
     let mut depths = vec![0u32; blocks.len()];
     for block in bodies.iter().flatten() {
@@ -151,7 +150,7 @@ fn candidates(blocks: &[Block]) -> Vec<Candidate> {
             blocks,
         }
     };
-    if whole {
+    if bodies.is_empty() && steps >= LONG && eligible.iter().all(|e| *e) {
         return vec![candidate((0..blocks.len()).collect())];
     }
     bodies.sort_by_key(|body| std::cmp::Reverse(body.len()));
