@@ -358,28 +358,33 @@ impl<'a> Emitter<'a> {
             entry: start,
             short: None,
         });
-        let body = self.code(steps, fallthrough, ColdKind::Budget { block: index });
+        let refusal = ColdKind::Budget { block: index };
+        let body = self.code(first.pc, steps, fallthrough, refusal);
         self.blocks[index].body = body;
     }
 
-    /// Emits the first steps of a block once more: what is executed of it where
-    /// the budget does not cover the whole.
+    /// Emits the first steps of a block once more: what is executed of it where the budget does not
+    /// cover the whole.
     pub fn short(&mut self, block: usize, steps: &[Step], fallthrough: Option<u64>) {
-        let Some(first) = steps.first() else { return };
         self.blocks[block].short = Some(self.asm.pos());
+        let pc = self.blocks[block].pc;
         let refusal = ColdKind::Refuse {
-            pc: first.pc,
+            pc,
             steps: steps.len() as u16,
         };
-        self.code(steps, fallthrough, refusal);
+        self.code(pc, steps, fallthrough, refusal);
     }
 
-    /// Emits steps behind a budget check; returns where the code behind the check starts.
-    fn code(&mut self, steps: &[Step], fallthrough: Option<u64>, refusal: ColdKind) -> u32 {
-        let Some(first) = steps.first() else {
-            return self.asm.pos();
-        };
-        self.enter_region(self.region_of(first.pc).unwrap_or(0));
+    /// Emits the steps from `pc` on behind a budget check; returns where the code behind the check
+    /// starts.
+    fn code(
+        &mut self,
+        pc: u64,
+        steps: &[Step],
+        fallthrough: Option<u64>,
+        refusal: ColdKind,
+    ) -> u32 {
+        self.enter_region(self.region_of(pc).unwrap_or(0));
         let fallthrough = fallthrough.filter(|pc| self.region_of(*pc) == Some(self.region));
         self.remaining = values(steps, &mut self.values);
         let local = !self.config.checked && local::pays(steps, &self.place);
@@ -397,7 +402,7 @@ impl<'a> Emitter<'a> {
         self.carry = None;
         self.skipped.clear();
         self.skipped.resize(steps.len(), Early::No);
-        self.mark(first.pc);
+        self.mark(pc);
         self.asm.forget_stores();
         self.asm
             .alu_imm(Alu::Sub, Size::Q, BUDGET, self.steps as i32);

@@ -293,19 +293,22 @@ impl Prover {
             let steps = self.pool.val(u64::from(count), 64);
             let given_back = self.pool.add(budget, steps);
             let pc = self.pool.val(own.pc, 64);
-            let claim = match own.short {
-                Some(short) if matches!(host.end, End::Stop(at) if at == short) => {
-                    let mut equations = self.unchanged(unit, &host.state, &place);
-                    equations.push(equation("budget", 0, host.state.gpr[RSP], given_back));
-                    Claim::Equal(equations)
-                }
-                None if dest == Some(Dest::Stub(Stub::ChunkEnd)) => {
-                    let mut equations = self.unchanged(unit, &host.state, &unit.config.placement);
-                    equations.push(equation("budget", 0, host.state.gpr[RSP], given_back));
+            let (arrives, placement) = match own.short {
+                Some(short) => (matches!(host.end, End::Stop(at) if at == short), &place),
+                None => (
+                    dest == Some(Dest::Stub(Stub::ChunkEnd)),
+                    &unit.config.placement,
+                ),
+            };
+            let claim = if arrives {
+                let mut equations = self.unchanged(unit, &host.state, placement);
+                equations.push(equation("budget", 0, host.state.gpr[RSP], given_back));
+                if own.short.is_none() {
                     equations.push(equation("pc", 0, host.state.gpr[0], pc));
-                    Claim::Equal(equations)
                 }
-                _ => Claim::Apart(format!("the way out ends with {dest:x?}")),
+                Claim::Equal(equations)
+            } else {
+                Claim::Apart(format!("the way out ends with {dest:x?}"))
             };
             self.prove(&host.state.path, &[], claim)?;
         }
