@@ -9,7 +9,6 @@ use hartlog_format::contract::{Site, TABLE_ENTRY};
 use hartlog_format::witness::Columns;
 use std::collections::HashSet;
 use std::ops::Range;
-use templates::asm::patch_rel32;
 use templates::block::Step;
 use templates::emit::{self, Config, Dest, Emitted, Emitter, Jump, Target};
 use templates::place::{Placement, available};
@@ -180,12 +179,21 @@ pub fn generate(elf: &Elf, text: &Text, blocks: &[Block], order: &[u8], options:
         let mut emitter = Emitter::new(&config, &target_of, options.listing);
         functions
             .iter()
-            .map(|(name, range)| definition(&mut emitter, name, blocks, range.clone(), &pieces))
+            .map(|(name, range)| {
+                definition(
+                    &mut emitter,
+                    name,
+                    blocks,
+                    range.clone(),
+                    &pieces,
+                    &block_at,
+                )
+            })
             .collect()
     };
     // Definitions depend on nothing but their blocks, so they can be emitted side by side.
     let shares = shares(&functions, blocks);
-    let mut definitions: Vec<Definition> = match shares.as_slice() {
+    let definitions: Vec<Definition> = match shares.as_slice() {
         [] | [_] => emit(&functions),
         _ => std::thread::scope(|scope| {
             let threads: Vec<_> = shares
@@ -215,27 +223,6 @@ pub fn generate(elf: &Elf, text: &Text, blocks: &[Block], order: &[u8], options:
         }
     }
     index.append(&mut of_pieces);
-    for (d, definition) in definitions.iter_mut().enumerate() {
-        let Definition {
-            code,
-            jumps,
-            blocks,
-            ..
-        } = definition;
-        jumps.retain(|jump| {
-            let Some(pc) = jump.dest.block() else {
-                return true;
-            };
-            // No block is empty, so they are numbered alike here.
-            match block_at(pc).map(|n| index[n as usize]) {
-                Some((_, other, i)) if other == d as u32 => {
-                    patch_rel32(code, jump.end, blocks[i as usize].offset(jump.dest));
-                    false
-                }
-                _ => true,
-            }
-        });
-    }
     index.sort_unstable();
     let stubs = stubs(&config);
     let emitted = blocks.iter().map(Vec::len).sum::<usize>()
@@ -251,13 +238,15 @@ pub fn generate(elf: &Elf, text: &Text, blocks: &[Block], order: &[u8], options:
     }
 }
 
-/// Emits the blocks of a definition, those in the range, and behind them their pieces.
+/// Emits the blocks of a definition, those in the range, and behind them their pieces. `block_at`
+/// tells the number of the block, or the piece, that starts at a guest pc.
 fn definition(
     emitter: &mut Emitter<'_>,
     name: &str,
     blocks: &[Block],
     range: Range<usize>,
     pieces: &[Piece],
+    block_at: &dyn Fn(u64) -> Option<u32>,
 ) -> Definition {
     let start = |steps: &[Step]| steps.first().map(|s| s.pc);
     let own = &blocks[range.clone()];
@@ -276,7 +265,20 @@ fn definition(
             emitter.block(steps, next);
         }
     }
-    let code = emitter.finish();
+    // No block is empty, so what was emitted is numbered as the blocks, and then the pieces, are.
+    let mut later = pieces.iter().filter(|p| !p.is_first());
+    let first_piece = later
+        .next()
+        .and_then(|p| block_at(start(&blocks[p.block][p.steps.clone()])?));
+    let of_pieces = first_piece.map(|first| first as usize..first as usize + 1 + later.count());
+    let code = emitter.finish(|pc| {
+        let number = block_at(pc)? as usize;
+        if range.contains(&number) {
+            return Some(number - range.start);
+        }
+        let of_pieces = of_pieces.as_ref().filter(|r| r.contains(&number))?;
+        Some(range.len() + number - of_pieces.start)
+    });
     Definition {
         name: name.to_owned(),
         code,

@@ -1,11 +1,14 @@
 //! A thin assembler over iced-x86: register and operand types that make a wrong encoding
 //! unspellable, labels, and one method per kind of host instruction that templates use.
 
+mod branches;
 mod flags;
 mod operand;
 
+pub use branches::Branch;
 pub use operand::{Alu, Bit, Cond, Count, Gpr, Mem, Rm, Shift, Size, Unary};
 
+use branches::Branches;
 use flags::Flags;
 
 use crate::encode::{Buffer, Encodings, Operand, Wanted};
@@ -50,8 +53,9 @@ pub struct Asm {
     product: i32,
     encodings: Encodings,
     labels: Vec<u32>,
-    /// (offset just after a 32-bit displacement, label)
-    fixups: Vec<(u32, Label)>,
+    branches: Branches,
+    /// Offset behind the last instruction that execution does not go on behind.
+    end_of_flow: u32,
 }
 
 impl Default for Asm {
@@ -70,7 +74,8 @@ impl Asm {
             product: 0,
             encodings: Encodings::new(),
             labels: Vec::new(),
-            fixups: Vec::new(),
+            branches: Branches::default(),
+            end_of_flow: 0,
         }
     }
 
@@ -110,19 +115,25 @@ impl Asm {
         self.backlog = (self.backlog + STORE).min(LONGEST_BACKLOG);
     }
 
-    /// Takes the finished code; every label that is jumped to must be bound.
+    /// Takes the finished code; every label that is jumped to must be bound. Jumps to near places are
+    /// shortened; [`Asm::moved`] tells where everything is after that.
     pub fn finish(&mut self) -> Vec<u8> {
-        for (end, label) in self.fixups.drain(..) {
-            let target = self.labels[label.0 as usize];
-            debug_assert_ne!(target, UNBOUND, "label is not bound");
-            patch_rel32(self.code.code(), end, target);
-        }
+        let code = self.branches.finish(self.code.code(), &self.labels);
         self.labels.clear();
         // The buffer stays for the next definition.
-        let code = self.code.code().to_vec();
         self.code.clear();
         self.flags = Flags::default();
         code
+    }
+
+    /// Where an offset, as it was during emission, is in the code that was finished last.
+    pub fn moved(&self, offset: u32) -> u32 {
+        self.branches.moved(offset)
+    }
+
+    /// Whether nothing falls into the next instruction, unless a label is bound to it.
+    pub fn is_flow_ended(&self) -> bool {
+        self.end_of_flow == self.pos()
     }
 
     /// A label to be bound later.
@@ -160,16 +171,13 @@ impl Asm {
         true
     }
 
-    /// Emits a jump with a displacement of `size` bytes to an offset of the code.
-    fn branch(&mut self, code: Code, size: usize, target: u32) {
+    /// Emits a jump.
+    fn branch(&mut self, code: Code, label: Option<Label>) -> Branch {
         let flags = self.flags;
         self.emit(code, [Operand::Imm(0)]);
         self.flags = flags;
-        let end = self.code.len();
-        let rel = target.wrapping_sub(end as u32).to_le_bytes();
-        for (byte, value) in self.code.code()[end - size..].iter_mut().zip(rel) {
-            *byte = value;
-        }
+        let conditional = code != Code::Jmp_rel32_64;
+        self.branches.push(self.pos(), conditional, label)
     }
 
     fn r_rm(&mut self, code: Code, dst: Register, src: Rm, size: Size) {
@@ -640,6 +648,7 @@ impl Asm {
     /// `ud2`: raises SIGILL, which the runtime turns into the guest's trap
     pub fn ud2(&mut self) {
         self.emit(Code::Ud2, []);
+        self.end_of_flow = self.pos();
     }
 
     /// `push` / `pop` of a register (entry and exit stubs only)
@@ -707,135 +716,39 @@ impl Asm {
     /// `jmp reg`
     pub fn jmp_reg(&mut self, r: Gpr) {
         self.emit(Code::Jmp_rm64, [r.of(Size::Q).into()]);
+        self.end_of_flow = self.pos();
     }
 
-    /// `jcc` to a label, 32-bit displacement unless the label is bound and near.
+    /// `jcc` to a label.
     pub fn jcc(&mut self, cond: Cond, label: Label) {
-        let target = self.labels[label.0 as usize];
-        if target != UNBOUND {
-            self.jcc_back(cond, target);
-            return;
-        }
-        let end = self.jcc_open(cond);
-        self.fixups.push((end, label));
+        self.branch(JCC[cond as usize], Some(label));
     }
 
     /// `jmp` to a label.
     pub fn jmp(&mut self, label: Label) {
-        let target = self.labels[label.0 as usize];
-        if target != UNBOUND {
-            self.jmp_back(target);
-            return;
-        }
-        let end = self.jmp_open();
-        self.fixups.push((end, label));
+        self.branch(Code::Jmp_rel32_64, Some(label));
+        self.end_of_flow = self.pos();
     }
 
-    /// Short forward `jcc` inside a template: at most 127 bytes, to be closed by
-    /// [`Asm::close_short`].
-    pub fn jcc_short(&mut self, cond: Cond) -> u32 {
-        self.branch(JCC8[cond as usize], 1, 0);
-        self.pos()
+    /// `jcc` to a place that [`Asm::aim`] tells, or the linker.
+    pub fn jcc_open(&mut self, cond: Cond) -> Branch {
+        self.branch(JCC[cond as usize], None)
     }
 
-    /// Short forward `jmp`.
-    pub fn jmp_short(&mut self) -> u32 {
-        self.branch(Code::Jmp_rel8_64, 1, 0);
-        self.pos()
+    /// `jmp` to a place that [`Asm::aim`] tells, or the linker.
+    pub fn jmp_open(&mut self) -> Branch {
+        let branch = self.branch(Code::Jmp_rel32_64, None);
+        self.end_of_flow = branch.end;
+        branch
     }
 
-    /// Makes a short jump go to the next instruction.
-    pub fn close_short(&mut self, jump: u32) {
-        let distance = self.pos() - jump;
-        debug_assert!(distance < 128, "short jump over {distance} bytes");
-        self.code.code()[jump as usize - 1] = distance as u8;
-        self.flags.joined(self.pos());
-    }
-
-    /// `jcc` to an offset behind us, short where possible.
-    pub fn jcc_back(&mut self, cond: Cond, target: u32) {
-        if self.is_near(target) {
-            self.branch(JCC8[cond as usize], 1, target);
-        } else {
-            self.branch(JCC32[cond as usize], 4, target);
-        }
-    }
-
-    /// `jmp` to an offset behind us, short where possible.
-    pub fn jmp_back(&mut self, target: u32) {
-        if self.is_near(target) {
-            self.branch(Code::Jmp_rel8_64, 1, target);
-        } else {
-            self.branch(Code::Jmp_rel32_64, 4, target);
-        }
-    }
-
-    /// Whether a short jump reaches back to `target`.
-    fn is_near(&self, target: u32) -> bool {
-        self.pos() + 2 - target <= 128
-    }
-
-    /// `jcc` with a 32-bit displacement that the caller fills in; returns the offset after it.
-    pub fn jcc_open(&mut self, cond: Cond) -> u32 {
-        self.branch(JCC32[cond as usize], 4, self.pos());
-        self.pos()
-    }
-
-    /// `jmp` with a 32-bit displacement that the caller fills in; returns the offset after it.
-    pub fn jmp_open(&mut self) -> u32 {
-        self.branch(Code::Jmp_rel32_64, 4, self.pos());
-        self.pos()
-    }
-
-    /// Pads with `nop`s to a multiple of `align` (a power of two, at most 64).
-    pub fn align(&mut self, align: u32) {
-        let mut missing = self.pos().next_multiple_of(align) - self.pos();
-        while missing > 0 {
-            let n = missing.min(NOPS.len() as u32);
-            self.code.extend(NOPS[n as usize - 1]);
-            missing -= n;
-        }
+    /// Makes a jump go to an offset.
+    pub fn aim(&mut self, branch: Branch, offset: u32) {
+        self.branches.aim(branch, offset);
     }
 }
 
-/// Fills in the 32-bit displacement that ends at `end` so that it reaches `target`.
-pub fn patch_rel32(code: &mut [u8], end: u32, target: u32) {
-    let rel = target.wrapping_sub(end);
-    code[end as usize - 4..end as usize].copy_from_slice(&rel.to_le_bytes());
-}
-
-/// The recommended multi-byte `nop`s (Intel SDM volume 2, NOP).
-const NOPS: [&[u8]; 9] = [
-    &[0x90],
-    &[0x66, 0x90],
-    &[0x0f, 0x1f, 0x00],
-    &[0x0f, 0x1f, 0x40, 0x00],
-    &[0x0f, 0x1f, 0x44, 0x00, 0x00],
-    &[0x66, 0x0f, 0x1f, 0x44, 0x00, 0x00],
-    &[0x0f, 0x1f, 0x80, 0x00, 0x00, 0x00, 0x00],
-    &[0x0f, 0x1f, 0x84, 0x00, 0x00, 0x00, 0x00, 0x00],
-    &[0x66, 0x0f, 0x1f, 0x84, 0x00, 0x00, 0x00, 0x00, 0x00],
-];
-
-const JCC8: [Code; 16] = [
-    Code::Jo_rel8_64,
-    Code::Jno_rel8_64,
-    Code::Jb_rel8_64,
-    Code::Jae_rel8_64,
-    Code::Je_rel8_64,
-    Code::Jne_rel8_64,
-    Code::Jbe_rel8_64,
-    Code::Ja_rel8_64,
-    Code::Js_rel8_64,
-    Code::Jns_rel8_64,
-    Code::Jp_rel8_64,
-    Code::Jnp_rel8_64,
-    Code::Jl_rel8_64,
-    Code::Jge_rel8_64,
-    Code::Jle_rel8_64,
-    Code::Jg_rel8_64,
-];
-const JCC32: [Code; 16] = [
+const JCC: [Code; 16] = [
     Code::Jo_rel32_64,
     Code::Jno_rel32_64,
     Code::Jb_rel32_64,

@@ -23,7 +23,7 @@ use leaving::Cold;
 pub(crate) use leaving::ColdKind;
 pub(crate) use operands::{Extent, Redirect};
 
-use crate::asm::{Alu, Asm, Cond, Gpr, Label, Mem, Size};
+use crate::asm::{Alu, Asm, Branch, Cond, Gpr, Label, Mem, Size};
 use crate::block::{Follow, Step, Uses, Value, is_pure, skipped, values};
 use crate::borrow::Loans;
 use crate::local;
@@ -34,7 +34,6 @@ use crate::window::Window;
 use hartlog_format::contract::Site;
 use hartlog_format::witness::Columns;
 use hartlog_isa::{Effect, Inst, Op};
-use std::collections::VecDeque;
 
 /// How many steps behind a sum its carry is looked for.
 const LOOK_AHEAD: usize = 3;
@@ -225,13 +224,17 @@ pub struct Emitter<'a> {
     target_of: &'a dyn Fn(u64) -> Option<Target>,
     /// The blocks so far.
     pub blocks: Vec<Emitted>,
-    /// Jumps to blocks and stubs.
+    /// Jumps to other definitions and to stubs, of the finished code.
     pub jumps: Vec<Jump>,
     /// Host instructions that may raise a signal; ascending after [`Emitter::finish`].
     pub sites: Vec<Site>,
     /// (host offset, guest pc) where the code of a guest instruction starts, if asked for.
     pub marks: Option<Vec<(u32, u64)>>,
-    cold: VecDeque<Cold>,
+    /// Jumps to blocks and stubs.
+    open: Vec<(Branch, Dest)>,
+    exits: Vec<Cold>,
+    /// What is hardly ever executed.
+    seldom: Vec<Cold>,
     /// Where this definition jumps to each stub; bound at its end.
     stubs: [Option<Label>; 6],
 
@@ -313,7 +316,9 @@ impl<'a> Emitter<'a> {
             jumps: Vec::new(),
             sites: Vec::new(),
             marks: marks.then(Vec::new),
-            cold: VecDeque::new(),
+            open: Vec::new(),
+            exits: Vec::new(),
+            seldom: Vec::new(),
             stubs: [None; 6],
             lazy: [None; 32],
             readers: [0; 32],
@@ -455,15 +460,50 @@ impl<'a> Emitter<'a> {
             }
             self.loans.end_step();
         }
+        self.near_exits();
         body
     }
 
-    /// Ends the definition: emits cold paths and returns the code. Once its other parts are taken
-    /// as well, the next definition can be emitted.
-    pub fn finish(&mut self) -> Vec<u8> {
+    /// Ends the definition: emits cold paths and returns the code. `own` tells whether a block of
+    /// this definition starts at a guest pc, by its index in [`Emitter::blocks`]. Once the other
+    /// parts are taken as well, the next definition can be emitted.
+    pub fn finish(&mut self, own: impl Fn(u64) -> Option<usize>) -> Vec<u8> {
         self.cold_paths();
+        let (asm, blocks) = (&mut self.asm, &self.blocks);
+        self.open
+            .retain(|(jump, dest)| match dest.block().and_then(&own) {
+                Some(block) => {
+                    asm.aim(*jump, blocks[block].offset(*dest));
+                    false
+                }
+                None => true,
+            });
+        let code = self.asm.finish();
+        // From here on offsets are those of the finished code.
+        let moved = |offset: u32| self.asm.moved(offset);
+        for block in &mut self.blocks {
+            *block = Emitted {
+                pc: block.pc,
+                block: moved(block.block),
+                body: moved(block.body),
+                refuse: moved(block.refuse),
+                entry: moved(block.entry),
+                short: block.short.map(moved),
+            };
+        }
+        for site in &mut self.sites {
+            site.host = moved(site.host);
+        }
         self.sites.sort_by_key(|s| s.host);
-        self.asm.finish()
+        for (offset, _) in self.marks.iter_mut().flatten() {
+            *offset = moved(*offset);
+        }
+        self.jumps
+            .extend(self.open.drain(..).map(|(jump, dest)| Jump {
+                end: moved(jump.end),
+                dest,
+            }));
+        code
     }
 
     /// The region of the current block.

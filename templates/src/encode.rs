@@ -82,13 +82,6 @@ impl Buffer {
         self.len = 0;
     }
 
-    /// Appends bytes.
-    pub fn extend(&mut self, bytes: &[u8]) {
-        self.bytes.truncate(self.len);
-        self.bytes.extend_from_slice(bytes);
-        self.len = self.bytes.len();
-    }
-
     /// Appends an encoding with its constants, if there is room; else returns false.
     #[inline]
     fn append(&mut self, entry: &Entry, disp: i32, imm: i64) -> bool {

@@ -269,9 +269,10 @@ impl Emitter<'_> {
         self.asm.mov(Size::Q, second, first);
         self.asm
             .shift_imm(crate::asm::Shift::Shr, Size::Q, second, 32);
-        let inside = self.asm.jcc_short(Cond::E);
+        let inside = self.asm.label();
+        self.asm.jcc(Cond::E, inside);
         self.trap();
-        self.asm.close_short(inside);
+        self.asm.bind(inside);
         Mem {
             base: Some(first),
             index: None,
@@ -307,9 +308,10 @@ impl Emitter<'_> {
 
     fn check_alignment(&mut self, base: Gpr, width: Width) {
         self.asm.test_imm(Size::D, base, width.bytes() as i32 - 1);
-        let aligned = self.asm.jcc_short(Cond::E);
+        let aligned = self.asm.label();
+        self.asm.jcc(Cond::E, aligned);
         self.trap();
-        self.asm.close_short(aligned);
+        self.asm.bind(aligned);
     }
 
     /// The value that an atomic reads, into rdx.
@@ -378,7 +380,8 @@ impl Emitter<'_> {
         self.asm
             .alu(Alu::Cmp, Size::Q, A, field(offset::RESERVATION));
         self.asm.store_imm(Size::Q, field(offset::RESERVATION), -1);
-        let fails = self.asm.jcc_short(Cond::Ne);
+        let (fails, done) = (self.asm.label(), self.asm.label());
+        self.asm.jcc(Cond::Ne, fails);
         if self.following() {
             self.follow_conditional(width, value);
         } else if self.replaying() {
@@ -397,10 +400,10 @@ impl Emitter<'_> {
             );
         }
         self.asm.mov_imm(A, 0);
-        let done = self.asm.jmp_short();
-        self.asm.close_short(fails);
+        self.asm.jmp(done);
+        self.asm.bind(fails);
         self.asm.mov_imm(A, 1);
-        self.asm.close_short(done);
+        self.asm.bind(done);
         if inst.rd != 0 {
             self.done_sext(inst.rd, A);
         }

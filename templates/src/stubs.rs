@@ -80,7 +80,6 @@ pub fn stubs(config: &Config) -> Stubs {
     }
     asm.ret();
 
-    asm.align(16);
     let enter = asm.pos();
     for r in SAVED {
         asm.push(r);
@@ -99,15 +98,16 @@ pub fn stubs(config: &Config) -> Stubs {
         asm.mov(Size::Q, pointer, field(place));
     }
     asm.jmp_reg(A);
+    let code = asm.finish();
     Stubs {
-        code: asm.finish(),
-        far,
-        jump,
-        chunk_end,
-        ecall,
-        address,
-        mismatch,
-        leave,
-        enter,
+        code,
+        far: asm.moved(far),
+        jump: asm.moved(jump),
+        chunk_end: asm.moved(chunk_end),
+        ecall: asm.moved(ecall),
+        address: asm.moved(address),
+        mismatch: asm.moved(mismatch),
+        leave: asm.moved(leave),
+        enter: asm.moved(enter),
     }
 }

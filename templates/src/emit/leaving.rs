@@ -1,6 +1,6 @@
 //! Ways out of a block: sites, side exits and their cold paths, moves between regions, jumps.
 
-use super::{Dest, Emitted, Emitter, Jump, Lazy, Mode, Stub, bits};
+use super::{Dest, Emitted, Emitter, Lazy, Mode, Stub, bits};
 use crate::asm::{Alu, Cond, Label, Size};
 use crate::borrow::Loan;
 use crate::place::{A, BUDGET, slot};
@@ -8,9 +8,15 @@ use crate::rows::Written;
 use crate::window::Span;
 use hartlog_format::contract::Site;
 
-/// A path out of a block that is emitted after the hot code.
+/// A side exit is emitted between blocks where that is at most so many bytes behind it, with all its
+/// jumps in their long form: most of them get a short one.
+const NEAR: u32 = 160;
+
+/// A path out of a block that is emitted behind it, or behind all blocks.
 pub(super) struct Cold {
     pub label: Label,
+    /// Offset behind the jump to it.
+    pub from: u32,
     pub region: u16,
     pub kind: ColdKind,
 }
@@ -63,42 +69,12 @@ pub(crate) struct Exit {
 impl Emitter<'_> {
     /// Emits everything off the hot path: ways out, entries of regions, jumps to stubs.
     pub(super) fn cold_paths(&mut self) {
-        // A division on a cold path adds one of its own.
-        while let Some(cold) = self.cold.pop_front() {
-            self.asm.bind(cold.label);
-            self.enter_region(cold.region);
-            match cold.kind {
-                ColdKind::Trap => {
-                    self.leave_region();
-                    self.jump(Dest::Stub(Stub::Jump));
-                }
-                ColdKind::Mismatch(at) => {
-                    self.asm.mov_imm(A, i64::from(at));
-                    self.jump(Dest::Stub(Stub::Mismatch));
-                }
-                ColdKind::Budget { block } => {
-                    let Emitted { pc, short, .. } = self.blocks[block];
-                    self.blocks[block].refuse = self.asm.pos();
-                    let steps = (self.target_of)(pc).map_or(0, |t| t.steps);
-                    match short {
-                        None => self.refuse(pc, steps),
-                        Some(short) => {
-                            self.give_back(pc, steps);
-                            self.asm.jmp_back(short);
-                        }
-                    }
-                }
-                ColdKind::Refuse { pc, steps } => self.refuse(pc, steps),
-                ColdKind::DivideByZero { size, done } => {
-                    self.divide_by_zero(size);
-                    self.asm.jmp(done);
-                }
-                ColdKind::DivideByMinusOne { size, done } => {
-                    self.divide_by_minus_one(size);
-                    self.asm.jmp(done);
-                }
-                ColdKind::Exit(exit) => self.exit(exit),
-            }
+        for exit in std::mem::take(&mut self.exits) {
+            self.cold_path(exit);
+        }
+        // An exit may have added one: it divides.
+        for cold in std::mem::take(&mut self.seldom) {
+            self.cold_path(cold);
         }
         for i in 0..self.blocks.len() {
             self.region_entry(i);
@@ -114,11 +90,65 @@ impl Emitter<'_> {
         for stub in stubs {
             if let Some(label) = self.stubs[stub as usize].take() {
                 self.asm.bind(label);
-                let end = self.asm.jmp_open();
-                self.jumps.push(Jump {
-                    end,
-                    dest: Dest::Stub(stub),
-                });
+                let jump = self.asm.jmp_open();
+                self.open.push((jump, Dest::Stub(stub)));
+            }
+        }
+    }
+
+    fn cold_path(&mut self, cold: Cold) {
+        self.asm.bind(cold.label);
+        self.enter_region(cold.region);
+        match cold.kind {
+            ColdKind::Trap => {
+                self.leave_region();
+                self.jump(Dest::Stub(Stub::Jump));
+            }
+            ColdKind::Mismatch(at) => {
+                self.asm.mov_imm(A, i64::from(at));
+                self.jump(Dest::Stub(Stub::Mismatch));
+            }
+            ColdKind::Budget { block } => {
+                let Emitted { pc, short, .. } = self.blocks[block];
+                self.blocks[block].refuse = self.asm.pos();
+                let steps = (self.target_of)(pc).map_or(0, |t| t.steps);
+                match short {
+                    None => self.refuse(pc, steps),
+                    Some(short) => {
+                        self.give_back(pc, steps);
+                        let jump = self.asm.jmp_open();
+                        self.asm.aim(jump, short);
+                    }
+                }
+            }
+            ColdKind::Refuse { pc, steps } => self.refuse(pc, steps),
+            ColdKind::DivideByZero { size, done } => {
+                self.divide_by_zero(size);
+                self.asm.jmp(done);
+            }
+            ColdKind::DivideByMinusOne { size, done } => {
+                self.divide_by_minus_one(size);
+                self.asm.jmp(done);
+            }
+            ColdKind::Exit(exit) => self.exit(exit),
+        }
+    }
+
+    /// Emits, where nothing falls into it, the side exits that short jumps lead to from here.
+    pub(super) fn near_exits(&mut self) {
+        if !self.asm.is_flow_ended() {
+            return;
+        }
+        // They are in the order of their jumps: what was too far at the end of an earlier block is so
+        // still.
+        let far = |from: u32, pos: u32| pos - from >= NEAR;
+        let pos = self.asm.pos();
+        let first = self.exits.partition_point(|e| far(e.from, pos));
+        for exit in self.exits.split_off(first) {
+            if far(exit.from, self.asm.pos()) {
+                self.exits.push(exit);
+            } else {
+                self.cold_path(exit);
             }
         }
     }
@@ -168,7 +198,8 @@ impl Emitter<'_> {
         self.mark(pc);
         self.enter_region(0);
         self.move_homes(region);
-        self.asm.jmp_back(block);
+        let jump = self.asm.jmp_open();
+        self.asm.aim(jump, block);
     }
 
     /// Leaves the block for `target` with `refund` steps charged too many. The target's own
@@ -183,11 +214,8 @@ impl Emitter<'_> {
                     1.. => self.asm.alu_imm(Alu::Add, Size::Q, BUDGET, change),
                     _ => {
                         self.asm.alu_imm(Alu::Sub, Size::Q, BUDGET, -change);
-                        let end = self.asm.jcc_open(Cond::S);
-                        self.jumps.push(Jump {
-                            end,
-                            dest: Dest::Refuse(target),
-                        });
+                        let jump = self.asm.jcc_open(Cond::S);
+                        self.open.push((jump, Dest::Refuse(target)));
                     }
                 }
                 self.jump(Dest::Body(target));
@@ -202,8 +230,13 @@ impl Emitter<'_> {
     }
 
     pub(crate) fn cold(&mut self, label: Label, kind: ColdKind) {
-        self.cold.push_back(Cold {
+        let queue = match kind {
+            ColdKind::Exit(_) => &mut self.exits,
+            _ => &mut self.seldom,
+        };
+        queue.push(Cold {
             label,
+            from: self.asm.pos(),
             region: self.region,
             kind,
         });
@@ -270,7 +303,7 @@ impl Emitter<'_> {
             if self.region == 0 {
                 self.jump(Dest::Stub(Stub::Jump));
             } else {
-                // Short jumps lead over a trap, so registers are moved elsewhere.
+                // Registers are moved off the hot path.
                 let label = self.asm.label();
                 self.asm.jmp(label);
                 self.cold(label, ColdKind::Trap);
@@ -340,8 +373,8 @@ impl Emitter<'_> {
     /// A conditional jump whose state is all in place.
     pub(crate) fn jcc_to(&mut self, cond: Cond, target: u64) {
         if let Some(dest) = self.direct(target) {
-            let end = self.asm.jcc_open(cond);
-            self.jumps.push(Jump { end, dest });
+            let jump = self.asm.jcc_open(cond);
+            self.open.push((jump, dest));
         } else {
             let label = self.asm.label();
             self.asm.jcc(cond, label);
@@ -380,8 +413,8 @@ impl Emitter<'_> {
             self.asm.jmp(label);
             return;
         }
-        let end = self.asm.jmp_open();
-        self.jumps.push(Jump { end, dest });
+        let jump = self.asm.jmp_open();
+        self.open.push((jump, dest));
     }
 
     /// Leaves unless the flags say that the value so far behind the log pointer is what memory has.

@@ -136,7 +136,7 @@ impl Case {
         if let Some(steps) = self.short {
             emitter.short(0, &self.steps[..steps], None);
         }
-        let code = emitter.finish();
+        let code = emitter.finish(|_| None);
         Emission {
             code,
             jumps: emitter.jumps.clone(),
