@@ -5,7 +5,7 @@ use crate::code::Text;
 use crate::regions::{self, Regions};
 use crate::{Mode, Options};
 use hartlog_elf::Elf;
-use hartlog_format::contract::{Site, TABLE_ENTRY};
+use hartlog_format::contract::Site;
 use hartlog_format::witness::Columns;
 use std::collections::HashSet;
 use std::ops::Range;
@@ -38,6 +38,8 @@ const STEPS_PER_THREAD: usize = 50_000;
 pub struct Table {
     /// Guest addresses.
     pub range: Range<u64>,
+    /// Bytes of an entry.
+    pub entry: u64,
 }
 
 impl Table {
@@ -53,7 +55,12 @@ impl Table {
 
     /// Size in bytes.
     pub fn bytes(&self) -> u64 {
-        self.len() * TABLE_ENTRY
+        self.len() * self.entry
+    }
+
+    /// Offset of the entry of a guest pc from the first.
+    pub fn offset(&self, pc: u64) -> u64 {
+        (pc - self.range.start) / 2 * self.entry
     }
 }
 
@@ -121,7 +128,7 @@ pub fn generate(elf: &Elf, text: &Text, blocks: &[Block], order: &[u8], options:
         Mode::Replay => emit::Mode::Replay,
     };
     let log = mode != emit::Mode::Fast;
-    let table = table(text);
+    let table = table(text, mode);
     let columns = match mode {
         emit::Mode::Replay => options.columns,
         emit::Mode::Fast | emit::Mode::Trace => Columns::NONE,
@@ -318,7 +325,7 @@ fn shares(functions: &[(String, Range<usize>)], blocks: &[Block]) -> Vec<Range<u
 }
 
 /// The jump table covers the largest cluster of text.
-fn table(text: &Text) -> Table {
+fn table(text: &Text, mode: emit::Mode) -> Table {
     let mut best = 0..0;
     let mut cluster: Option<Range<u64>> = None;
     let max_gap = text.text_bytes().clamp(SMALL_GAP, MAX_GAP);
@@ -338,7 +345,10 @@ fn table(text: &Text) -> Table {
     }
     best.start &= !1;
     best.end = best.end.next_multiple_of(2);
-    Table { range: best }
+    Table {
+        range: best,
+        entry: mode.table_entry(),
+    }
 }
 
 /// Names and block ranges of the definitions: one per symbol, fewer where there would be too many.

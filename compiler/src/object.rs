@@ -14,7 +14,7 @@ use crate::{Error, Mode, Options};
 use faerie::{ArtifactBuilder, Decl};
 use hartlog_elf::Elf;
 use hartlog_format::contract::{self, SYMBOL_PROGRAM, SYMBOL_STATE, TABLE_OFFSET};
-use hartlog_format::layout::PAGE;
+use hartlog_format::layout::{HOST_BASE, PAGE};
 use std::mem::offset_of;
 use templates::emit::{Dest, Stub};
 
@@ -127,7 +127,7 @@ pub fn write(elf: &Elf, code: &mut Code, options: &Options) -> Result<Vec<u8>, E
             w.link(*from, at, to, R_X86_64_PC32, i64::from(offset) - 4)?;
         }
     }
-    state_block(&mut w, &parts, &functions, code)?;
+    state_block(&mut w, &parts, &functions, code, options.mode)?;
     let segments = segments(&mut w, &parts, elf)?;
     let (ranges, sites) = ranges(&mut w, &parts, &functions, code)?;
     let (symbols, names) = symbols(&mut w, &parts, elf)?;
@@ -146,20 +146,30 @@ pub fn write(elf: &Elf, code: &mut Code, options: &Options) -> Result<Vec<u8>, E
     Ok(object)
 }
 
-/// Value of a jump-table entry without a block: the linker script puts the stubs, whose first
-/// routine leaves with `reason::JUMP`, on the first page after the table. The runtime checks this.
-fn no_entry(table: &Table) -> i32 {
+/// Appends the jump table, each entry as one without a block: the linker script puts the stubs,
+/// whose first routine leaves with `reason::JUMP`, on the first page after the table, and the state
+/// block of a program at [`HOST_BASE`]. The runtime checks this.
+fn blank(out: &mut Vec<u8>, table: &Table, mode: Mode) {
     let end = (TABLE_OFFSET + table.bytes()).next_multiple_of(PAGE);
-    end as i32 - contract::STATE_BIAS
+    if mode == Mode::Replay {
+        let relative = end as i32 - contract::STATE_BIAS;
+        (0..table.len()).for_each(|_| out.extend_from_slice(&relative.to_le_bytes()));
+    } else {
+        let absolute = HOST_BASE + end;
+        (0..table.len()).for_each(|_| out.extend_from_slice(&absolute.to_le_bytes()));
+    }
 }
 
-fn state_block(w: &mut Writer, parts: &Parts, functions: &[Id], code: &Code) -> Result<(), Error> {
+fn state_block(
+    w: &mut Writer,
+    parts: &Parts,
+    functions: &[Id],
+    code: &Code,
+    mode: Mode,
+) -> Result<(), Error> {
     let mut data = Vec::with_capacity((TABLE_OFFSET + code.table.bytes()) as usize);
     data.resize(TABLE_OFFSET as usize, 0u8);
-    let blank = no_entry(&code.table).to_le_bytes();
-    for _ in 0..code.table.len() {
-        data.extend_from_slice(&blank);
-    }
+    blank(&mut data, &code.table, mode);
     w.define(parts.state, data)?;
     let entries = code.definitions.iter().map(|d| d.blocks.len()).sum();
     w.relocations.reserve(parts.state, entries);
@@ -168,10 +178,15 @@ fn state_block(w: &mut Writer, parts: &Parts, functions: &[Id], code: &Code) -> 
             if !code.table.range.contains(&block.pc) {
                 continue;
             }
-            let at = TABLE_OFFSET + (block.pc - code.table.range.start) / 2 * contract::TABLE_ENTRY;
-            // The entry is relative to the biased state address, the relocation to the entry.
-            let addend = at as i64 - i64::from(contract::STATE_BIAS) + i64::from(block.entry);
-            w.link(parts.state, at, *id, R_X86_64_PC32, addend)?;
+            let at = TABLE_OFFSET + code.table.offset(block.pc);
+            let entry = i64::from(block.entry);
+            if mode == Mode::Replay {
+                // The entry is relative to the biased state address, the relocation to the entry.
+                let addend = at as i64 - i64::from(contract::STATE_BIAS) + entry;
+                w.link(parts.state, at, *id, R_X86_64_PC32, addend)?;
+            } else {
+                w.link(parts.state, at, *id, R_X86_64_64, entry)?;
+            }
         }
     }
     Ok(())

@@ -3,9 +3,9 @@
 use crate::report::Failure;
 use hartlog_format::contract::{
     CONTRACT_VERSION, CodeRange, FLAG_TRACE, PROGRAM_MAGIC, Program as Descriptor, SEGMENT_X,
-    STATE_BIAS, Segment, Site, Symbol, TABLE_ENTRY, TABLE_OFFSET,
+    Segment, Site, Symbol, TABLE_ENTRY, TABLE_OFFSET,
 };
-use hartlog_format::layout::{PAGE, page_ceil};
+use hartlog_format::layout::{HOST_BASE, page_ceil};
 
 // SAFETY: the object that every program is linked from defines it; it is never written.
 unsafe extern "C" {
@@ -20,7 +20,8 @@ pub struct Program {
     pub raw: &'static Descriptor,
     /// Loadable segments.
     pub segments: &'static [Segment],
-    table: &'static [i32],
+    /// Entries of the jump table: host addresses.
+    table: &'static [u64],
     ranges: &'static [CodeRange],
     sites: &'static [Site],
     symbols: &'static [Symbol],
@@ -57,7 +58,7 @@ impl Program {
             ));
         }
         let table_end = raw.state + TABLE_OFFSET + raw.table_len * TABLE_ENTRY;
-        if !raw.state.is_multiple_of(PAGE) || raw.no_entry != page_ceil(table_end) {
+        if raw.state != HOST_BASE || raw.no_entry != page_ceil(table_end) {
             return Err(Failure::Program("it was not linked with x86-64.ld"));
         }
         // SAFETY: the compiler fills in what the contract says, and the version is right. The
@@ -97,9 +98,7 @@ impl Program {
         if offset & 1 != 0 {
             return None;
         }
-        let entry = *self.table.get(usize::try_from(offset / 2).ok()?)?;
-        let base = self.raw.state.wrapping_add_signed(STATE_BIAS.into());
-        let host = base.wrapping_add_signed(entry.into());
+        let host = *self.table.get(usize::try_from(offset / 2).ok()?)?;
         (host != self.raw.no_entry).then_some(host)
     }
 

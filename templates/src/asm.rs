@@ -719,6 +719,12 @@ impl Asm {
         self.end_of_flow = self.pos();
     }
 
+    /// `jmp [m]`
+    pub fn jmp_mem(&mut self, m: Mem) {
+        self.emit(Code::Jmp_rm64, [m.into()]);
+        self.end_of_flow = self.pos();
+    }
+
     /// `jcc` to a label.
     pub fn jcc(&mut self, cond: Cond, label: Label) {
         self.branch(JCC[cond as usize], Some(label));

@@ -31,7 +31,7 @@ use crate::log::Log;
 use crate::place::{BUDGET, Placement, available};
 use crate::rewrite;
 use crate::window::Window;
-use hartlog_format::contract::Site;
+use hartlog_format::contract::{REPLAY_TABLE_ENTRY, Site, TABLE_ENTRY};
 use hartlog_format::witness::Columns;
 use hartlog_isa::{Effect, Inst, Op};
 
@@ -53,6 +53,16 @@ pub enum Mode {
     /// followed ([`Columns::FOLLOW`]). Without that, no instruction of this mode raises a signal:
     /// traps are left to the interpreter.
     Replay,
+}
+
+impl Mode {
+    /// Bytes of an entry of the jump table.
+    pub fn table_entry(self) -> u64 {
+        match self {
+            Mode::Fast | Mode::Trace => TABLE_ENTRY,
+            Mode::Replay => REPLAY_TABLE_ENTRY,
+        }
+    }
 }
 
 /// What code is emitted for.

@@ -171,13 +171,17 @@ impl Emitter<'_> {
         self.jcc_stub(Cond::Ae, Stub::Far);
         let entry = Mem {
             base: Some(STATE),
-            index: Some((D, 4)),
+            index: Some((D, self.config.mode.table_entry() as u8)),
             disp: offset::TABLE,
             narrow: false,
         };
-        self.asm.movsx(Size::D, A, entry);
-        self.asm.alu(Alu::Add, Size::Q, A, STATE);
-        self.asm.jmp_reg(A);
+        if self.replaying() {
+            self.asm.movsx(Size::D, A, entry);
+            self.asm.alu(Alu::Add, Size::Q, A, STATE);
+            self.asm.jmp_reg(A);
+        } else {
+            self.asm.jmp_mem(entry);
+        }
     }
 
     /// Steps retired before this instruction: `step_end - (budget + steps charged from here on)`.

@@ -7,8 +7,9 @@
 
 use crate::program::Program;
 use crate::reference::{GuestMemory, Region};
+use compiler::codegen::Table;
 use hartlog_format::contract::{
-    HartState, STATE_BIAS, Site, TABLE_ENTRY, TABLE_OFFSET, WINDOW, reason,
+    HartState, REPLAY_TABLE_ENTRY, STATE_BIAS, Site, TABLE_OFFSET, WINDOW, reason,
 };
 use hartlog_format::layout::{LOG_BYTES_PER_STEP, MAX_BLOCK_STEPS, PAGE};
 use std::io;
@@ -323,7 +324,7 @@ pub struct Machine {
     log: Mapping,
     regions: Vec<Mapped>,
     active: Box<Active>,
-    table: Range<u64>,
+    table: Table,
     no_entry: u64,
     enter: u64,
     _signals: Signals,
@@ -396,17 +397,25 @@ impl Machine {
                 bytes[at - 4..at].copy_from_slice(&(distance as i32).to_le_bytes());
             }
         }
-        let relative = |target: usize| (target as i32 - STATE_BIAS).to_le_bytes();
-        let table = code.table.range.clone();
+        // An entry is a host address, or relative to the biased state address.
+        let replay = code.table.entry == REPLAY_TABLE_ENTRY;
+        let mut put = |at: u64, target: usize| {
+            let at = (TABLE_OFFSET + at) as usize;
+            if replay {
+                let relative = target as i32 - STATE_BIAS;
+                bytes[at..at + 4].copy_from_slice(&relative.to_le_bytes());
+            } else {
+                bytes[at..at + 8].copy_from_slice(&(base + target as u64).to_le_bytes());
+            }
+        };
+        let table = code.table.clone();
         let no_entry = stubs_at + code.stubs.far as usize;
-        for i in 0..code.table.len() {
-            let at = (TABLE_OFFSET + i * TABLE_ENTRY) as usize;
-            bytes[at..at + 4].copy_from_slice(&relative(no_entry));
+        for i in 0..table.len() {
+            put(i * table.entry, no_entry);
         }
         for (d, start) in code.definitions.iter().zip(&starts) {
-            for block in d.blocks.iter().filter(|b| table.contains(&b.pc)) {
-                let at = (TABLE_OFFSET + (block.pc - table.start) / 2 * TABLE_ENTRY) as usize;
-                bytes[at..at + 4].copy_from_slice(&relative(start + block.entry as usize));
+            for block in d.blocks.iter().filter(|b| table.range.contains(&b.pc)) {
+                put(table.offset(block.pc), start + block.entry as usize);
             }
         }
         image.protect(TABLE_OFFSET as usize..stubs_at, libc::PROT_READ)?;
@@ -493,13 +502,19 @@ impl Machine {
 
     /// Host address of the block at a guest pc, as the jump table has it.
     pub fn entry(&self, pc: u64) -> Option<u64> {
-        if !self.table.contains(&pc) || pc & 1 != 0 {
+        if !self.table.range.contains(&pc) || pc & 1 != 0 {
             return None;
         }
-        let at = (TABLE_OFFSET + (pc - self.table.start) / 2 * TABLE_ENTRY) as usize;
-        let entry = self.image.bytes().get(at..at + 4)?;
-        let entry = i32::from_le_bytes([entry[0], entry[1], entry[2], entry[3]]);
-        let host = (self.image.address() as i64 + i64::from(STATE_BIAS) + i64::from(entry)) as u64;
+        let at = (TABLE_OFFSET + self.table.offset(pc)) as usize;
+        let entry = &self.image.bytes()[at..][..self.table.entry as usize];
+        let host = match *entry {
+            [a, b, c, d] => {
+                let relative = i32::from_le_bytes([a, b, c, d]);
+                let state = self.image.address() as i64 + i64::from(STATE_BIAS);
+                (state + i64::from(relative)) as u64
+            }
+            _ => u64::from_le_bytes(entry.try_into().ok()?),
+        };
         (host != self.no_entry).then_some(host)
     }
 

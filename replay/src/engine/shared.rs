@@ -2,7 +2,7 @@
 
 use hartlog_format::contract::{
     CONTRACT_VERSION, FLAG_CHECKED, FLAG_COLUMNS_SHIFT, FLAG_REPLAY, HartState, PROGRAM_MAGIC,
-    Program, STATE_BIAS, SYMBOL_PROGRAM, TABLE_ENTRY, TABLE_OFFSET,
+    Program, REPLAY_TABLE_ENTRY, STATE_BIAS, SYMBOL_PROGRAM, TABLE_OFFSET,
 };
 use hartlog_format::layout::PAGE;
 use hartlog_format::witness::{Columns, image};
@@ -220,9 +220,9 @@ impl Shared {
             state_len >= TABLE_OFFSET && size_of::<HartState>() as u64 <= TABLE_OFFSET,
             "the state block is not at its start",
         )?;
-        let room = (state_len - TABLE_OFFSET) / TABLE_ENTRY;
+        let room = (state_len - TABLE_OFFSET) / REPLAY_TABLE_ENTRY;
         shape(table_len <= room, "the jump table is cut short")?;
-        let table_bytes = (table_len * TABLE_ENTRY) as usize;
+        let table_bytes = (table_len * REPLAY_TABLE_ENTRY) as usize;
         let entries = self.at(TABLE_OFFSET, table_bytes).unwrap_or_default();
         let mut table = Vec::with_capacity(table_len as usize);
         for entry in entries.as_chunks::<4>().0 {

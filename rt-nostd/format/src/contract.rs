@@ -32,7 +32,7 @@ pub const SYMBOL_STATE: &str = "__hartlog_state";
 /// First bytes of [`Program::magic`].
 pub const PROGRAM_MAGIC: u64 = u64::from_le_bytes(*b"HARTLOGP");
 /// Version of everything in this module; object and runtime must agree.
-pub const CONTRACT_VERSION: u32 = 3;
+pub const CONTRACT_VERSION: u32 = 4;
 
 /// [`Program::flags`]: reads are logged, chunks are sealed.
 pub const FLAG_TRACE: u32 = 1;
@@ -131,9 +131,13 @@ pub mod offset {
 /// makes everything from there on read-only.
 pub const TABLE_OFFSET: u64 = 4096;
 
-/// Bytes of a jump-table entry: an `i32`, host address of the block at
-/// `table_base + 2 * index`, minus `rbp`; or of the stub that leaves with [`reason::JUMP`].
-pub const TABLE_ENTRY: u64 = 4;
+/// Bytes of a jump-table entry of a program: the host address of the block at
+/// `table_base + 2 * index`, or of the stub that leaves with [`reason::JUMP`].
+pub const TABLE_ENTRY: u64 = 8;
+
+/// Bytes of a jump-table entry of an object for replay, which may be loaded anywhere: the same
+/// address, minus `rbp`, as an `i32`.
+pub const REPLAY_TABLE_ENTRY: u64 = 4;
 
 /// Why generated code came back to the runtime.
 pub mod reason {

@@ -655,19 +655,26 @@ impl Prover {
         let [read] = state.table[..] else {
             return vec![equation("reads of the table", 0, no, yes)];
         };
-        if p.width(read.value) != 32 {
+        let bytes = unit.config.mode.table_entry();
+        if u64::from(p.width(read.value)) != 8 * bytes {
             return vec![equation("width of the entry", 0, no, yes)];
         }
         let pointer = p.var(REGISTERS[crate::x86::RBP], 64);
-        // Targets, and the table's base, are even: an entry for each halfword, four bytes each.
+        // Targets, and the table's base, are even: an entry for each halfword.
         let entries = p.val(unit.config.table_bytes / 2, 64);
         let inside = p.less_u(half, entries);
-        let four = p.shift_by(crate::term::Kind::Shl, half, 2);
+        let shift = u64::from(bytes.trailing_zeros());
+        let distance = p.shift_by(crate::term::Kind::Shl, half, shift);
         let first = p.val(i64::from(offset::TABLE) as u64, 64);
-        let entry = p.add(four, first);
+        let entry = p.add(distance, first);
         let entry = p.add(pointer, entry);
-        let relative = p.sign_extend(read.value, 64);
-        let host = p.add(relative, pointer);
+        // An address, or relative to what rbp holds.
+        let host = if bytes == 8 {
+            read.value
+        } else {
+            let relative = p.sign_extend(read.value, 64);
+            p.add(relative, pointer)
+        };
         vec![
             equation("inside of the table", 0, inside, yes),
             equation("address of the entry", 0, read.addr, entry),

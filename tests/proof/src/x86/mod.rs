@@ -84,7 +84,7 @@ pub struct Access {
 pub struct TableRead {
     /// Host address, 64 bits.
     pub addr: Term,
-    /// The entry, 32 bits.
+    /// The entry, 32 or 64 bits.
     pub value: Term,
 }
 
@@ -325,8 +325,12 @@ impl Machine<'_> {
                     continue;
                 }
                 match i.code() {
-                    Code::Jmp_rm64 if i.op0_kind() == OpKind::Register => {
-                        break End::Register(self.register(&state, i.op0_register()));
+                    Code::Jmp_rm64 => {
+                        let to = match i.op0_kind() {
+                            OpKind::Register => self.register(&state, i.op0_register()),
+                            _ => self.load(&i, &mut state, 8)?,
+                        };
+                        break End::Register(to);
                     }
                     Code::Ud2 => break End::Trap(ip),
                     _ => self.execute(&i, &mut state)?,
