@@ -61,7 +61,7 @@ pub fn natural(blocks: &[Block], inside: &[bool]) -> Loops {
             if found[block] != whole {
                 found[block] = whole;
                 body.push(block);
-                todo.extend(&graph.from[block]);
+                todo.extend(graph.from.of(block));
             }
         }
         visits = match visits.checked_sub(body.len()) {
@@ -72,7 +72,7 @@ pub fn natural(blocks: &[Block], inside: &[bool]) -> Loops {
         body.iter().for_each(|b| times[*b] = 0);
         times[head] = ALWAYS;
         for block in body.iter().copied() {
-            let next = || graph.to[block].iter().filter(|to| found[**to] == whole);
+            let next = || graph.to.of(block).iter().filter(|to| found[**to] == whole);
             let leaving = next().filter(|to| !inside[**to]).count() as u64;
             let staying = next().count() as u64 - leaving;
             let left = match (staying, leaving) {
@@ -97,7 +97,7 @@ pub fn natural(blocks: &[Block], inside: &[bool]) -> Loops {
         while let Some(block) = todo.pop() {
             if inside[block] && found[block] == whole {
                 found[block] = behind;
-                todo.extend(&graph.from[block]);
+                todo.extend(graph.from.of(block));
             }
         }
         body.clear();
@@ -106,7 +106,7 @@ pub fn natural(blocks: &[Block], inside: &[bool]) -> Loops {
             if found[block] == behind {
                 found[block] = around;
                 body.push(block);
-                todo.extend(&graph.to[block]);
+                todo.extend(graph.to.of(block));
             }
         }
         if tails().any(|tail| found[tail] == around) {
@@ -120,28 +120,70 @@ pub fn natural(blocks: &[Block], inside: &[bool]) -> Loops {
 /// Which blocks of a function go to which.
 struct Graph {
     /// Per block the blocks that it goes to.
-    to: Vec<Vec<usize>>,
-    /// Per block the blocks from which it is reached.
-    from: Vec<Vec<usize>>,
+    to: Lists,
+    /// Per block the blocks from which it is reached, ascending.
+    from: Lists,
+}
+
+/// A list of blocks for each block.
+struct Lists {
+    items: Vec<usize>,
+    /// Where in the items each list ends.
+    ends: Vec<usize>,
+}
+
+impl Lists {
+    fn of(&self, block: usize) -> &[usize] {
+        let start = block.checked_sub(1).map_or(0, |before| self.ends[before]);
+        &self.items[start..self.ends[block]]
+    }
+
+    /// The lists that say who has a block in its own.
+    fn inverse(&self) -> Lists {
+        let mut ends = vec![0; self.ends.len()];
+        self.items.iter().for_each(|to| ends[*to] += 1);
+        let mut sum = 0;
+        for end in &mut ends {
+            // Each list is filled from its start, and the start becomes its end.
+            sum += *end;
+            *end = sum - *end;
+        }
+        let mut items = vec![0; self.items.len()];
+        for from in 0..self.ends.len() {
+            for to in self.of(from) {
+                items[ends[*to]] = from;
+                ends[*to] += 1;
+            }
+        }
+        Lists { items, ends }
+    }
 }
 
 impl Graph {
     fn new(blocks: &[Block]) -> Graph {
-        let start = |b: &Block| b.first().map_or(0, |s| s.pc);
-        let index_of = |pc: u64| blocks.binary_search_by_key(&pc, start).ok();
-        let mut graph = Graph {
-            to: vec![Vec::new(); blocks.len()],
-            from: vec![Vec::new(); blocks.len()],
+        let starts: Vec<u64> = blocks
+            .iter()
+            .map(|b| b.first().map_or(0, |s| s.pc))
+            .collect();
+        let index_of = |pc: u64| starts.binary_search(&pc).ok();
+        let mut to = Lists {
+            items: Vec::with_capacity(2 * blocks.len()),
+            ends: Vec::with_capacity(blocks.len()),
         };
         for (from, block) in blocks.iter().enumerate() {
-            let mut add = |pc: u64| {
-                if let Some(to) = index_of(pc) {
-                    graph.to[from].push(to);
-                    graph.from[to].push(from);
-                }
-            };
+            let mut add = |pc: u64| to.items.extend(index_of(pc));
+            // The first block that starts at the step or behind it.
+            let mut following = from;
+            let mut straight = starts[from];
             for (i, step) in block.iter().enumerate() {
-                if i > 0 && index_of(step.pc).is_some() {
+                if step.pc == straight {
+                    let passed = starts[following..].iter().take_while(|s| **s < step.pc);
+                    following += passed.count();
+                } else {
+                    following = starts.partition_point(|s| *s < step.pc);
+                }
+                straight = step.next();
+                if i > 0 && starts.get(following) == Some(&step.pc) {
                     // From here on it repeats another block.
                     add(step.pc);
                     break;
@@ -168,8 +210,10 @@ impl Graph {
                 }
                 break;
             }
+            to.ends.push(to.items.len());
         }
-        graph
+        let from = to.inverse();
+        Graph { to, from }
     }
 }
 
@@ -185,12 +229,12 @@ struct Order {
 
 impl Order {
     fn new(graph: &Graph) -> Order {
-        let count = graph.to.len();
+        let count = graph.to.ends.len();
         let mut entry = vec![false; count];
         let mut seen = vec![false; count];
         let mut blocks = Vec::with_capacity(count);
         // Blocks to which only blocks behind them go come last.
-        let likely = (0..count).filter(|b| *b == 0 || graph.from[*b].is_empty());
+        let likely = (0..count).filter(|b| *b == 0 || graph.from.of(*b).is_empty());
         for first in likely.chain(0..count) {
             if seen[first] {
                 continue;
@@ -199,7 +243,7 @@ impl Order {
             entry[first] = true;
             let mut path = vec![(first, 0)];
             while let Some((block, next)) = path.last_mut() {
-                let to = graph.to[*block].get(*next).copied();
+                let to = graph.to.of(*block).get(*next).copied();
                 *next += 1;
                 match to {
                     Some(to) if seen[to] => {}
@@ -231,9 +275,8 @@ impl Order {
 /// than these visits.
 fn back_edges(graph: &Graph, order: &Order, visits: &mut usize) -> Option<Vec<(usize, usize)>> {
     let rank = &order.rank;
-    let jumps = graph.to.iter().enumerate();
-    let mut edges: Vec<(usize, usize)> = jumps
-        .flat_map(|(block, to)| to.iter().map(move |to| (*to, block)))
+    let mut edges: Vec<(usize, usize)> = (0..graph.to.ends.len())
+        .flat_map(|block| graph.to.of(block).iter().map(move |to| (*to, block)))
         .filter(|(head, block)| rank[*head] <= rank[*block])
         .collect();
     if edges.is_empty() {
@@ -260,7 +303,7 @@ const OUTSIDE: usize = usize::MAX;
 /// figure 3).
 fn dominators(graph: &Graph, order: &Order, visits: &mut usize) -> Option<Vec<usize>> {
     const UNKNOWN: usize = OUTSIDE - 1;
-    let mut dominator = vec![UNKNOWN; graph.to.len()];
+    let mut dominator = vec![UNKNOWN; graph.to.ends.len()];
     let mut common = |dominator: &[usize], mut a: usize, mut b: usize| {
         while a != b {
             if a == OUTSIDE || b == OUTSIDE {
@@ -282,7 +325,7 @@ fn dominators(graph: &Graph, order: &Order, visits: &mut usize) -> Option<Vec<us
         for block in order.blocks.iter().copied() {
             let mut new = if order.entry[block] { OUTSIDE } else { UNKNOWN };
             // The deepest first: from there it is not far to the next.
-            for from in graph.from[block].iter().rev().copied() {
+            for from in graph.from.of(block).iter().rev().copied() {
                 if dominator[from] == UNKNOWN {
                     continue;
                 }

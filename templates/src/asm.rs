@@ -180,6 +180,11 @@ impl Asm {
         self.branches.push(self.pos(), conditional, label)
     }
 
+    /// [`Asm::moved`] of many offsets, which should ascend.
+    pub fn move_all<'a>(&self, offsets: impl Iterator<Item = &'a mut u32>) {
+        self.branches.move_all(offsets);
+    }
+
     fn r_rm(&mut self, code: Code, dst: Register, src: Rm, size: Size) {
         match src {
             Rm::R(r) => self.emit(code, [dst.into(), r.of(size).into()]),

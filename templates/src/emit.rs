@@ -501,13 +501,11 @@ impl<'a> Emitter<'a> {
                 short: block.short.map(moved),
             };
         }
-        for site in &mut self.sites {
-            site.host = moved(site.host);
-        }
+        self.asm
+            .move_all(self.sites.iter_mut().map(|site| &mut site.host));
         self.sites.sort_by_key(|s| s.host);
-        for (offset, _) in self.marks.iter_mut().flatten() {
-            *offset = moved(*offset);
-        }
+        let marks = self.marks.iter_mut().flatten();
+        self.asm.move_all(marks.map(|(offset, _)| offset));
         self.jumps
             .extend(self.open.drain(..).map(|(jump, dest)| Jump {
                 end: moved(jump.end),

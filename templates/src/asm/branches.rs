@@ -21,8 +21,8 @@ const JCC: u32 = 6;
 /// Shortening brings others near; more rounds than this find next to none.
 const ROUNDS: usize = 2;
 
-/// Farther apart than this, nothing brings two places near.
-const FAR: u32 = 1024;
+/// Farther apart than this, nothing brings two places near: not even if all between are jumps.
+const FAR: u32 = 128 / SHORT * JCC;
 
 #[derive(Clone, Copy)]
 enum Target {
@@ -88,20 +88,22 @@ impl Branches {
         let mut copied = 0;
         for jump in &self.jumps {
             let end = jump.end as usize;
-            if jump.short {
+            let bytes = if jump.short {
                 let start = end - jump.bytes as usize;
                 out.extend_from_slice(&code[copied..start]);
                 out.push(short_opcode(&code[start..]));
+                1
             } else {
                 out.extend_from_slice(&code[copied..end - 4]);
-            }
+                4
+            };
             copied = end;
+            let end = out.len() as u32 + bytes;
             let displacement = match jump.target {
-                Target::At(target) => self.moved(target).wrapping_sub(self.moved(jump.end)),
+                Target::At(target) => self.moved(target).wrapping_sub(end),
                 _ => 0,
             };
-            let displacement = displacement.to_le_bytes();
-            out.extend_from_slice(&displacement[..if jump.short { 1 } else { 4 }]);
+            out.extend_from_slice(&displacement.to_le_bytes()[..bytes as usize]);
         }
         out.extend_from_slice(&code[copied..]);
         self.jumps.clear();
@@ -137,6 +139,21 @@ impl Branches {
             }
         }
         found
+    }
+
+    /// Moves offsets as [`Branches::moved`] does; they should ascend.
+    pub fn move_all<'a>(&self, offsets: impl Iterator<Item = &'a mut u32>) {
+        let (mut next, mut last) = (0, 0);
+        for offset in offsets {
+            if *offset < last {
+                next = 0;
+            }
+            last = *offset;
+            while self.saved.get(next).is_some_and(|s| s.0 <= last) {
+                next += 1;
+            }
+            *offset -= next.checked_sub(1).map_or(0, |i| self.saved[i].1);
+        }
     }
 
     /// Where an offset of the code as emitted is in what [`Branches::finish`] returned last.
