@@ -8,6 +8,7 @@
 
 use crate::code::{Instruction, Text, far_target};
 use crate::discover::Leaders;
+use hartlog_elf::Elf;
 use hartlog_format::layout::MAX_BLOCK_STEPS;
 use hartlog_isa::{Flow, Inst, Op};
 use std::ops::Range;
@@ -55,6 +56,24 @@ pub fn form(text: &Text, leaders: Leaders) -> Vec<Block> {
         }
     }
     blocks
+}
+
+/// The blocks of each function: those from one symbol to the next.
+pub fn functions(elf: &Elf, blocks: &[Block]) -> Vec<Range<usize>> {
+    let start_of = |b: &Block| b.first().map_or(0, |s| s.pc);
+    let mut out = Vec::new();
+    let mut first = 0;
+    while first < blocks.len() {
+        let owner = elf
+            .symbols
+            .partition_point(|s| s.addr <= start_of(&blocks[first]));
+        let end = elf.symbols.get(owner).map_or(u64::MAX, |s| s.addr);
+        let last = first + blocks[first..].partition_point(|b| start_of(b) < end);
+        let last = last.max(first + 1);
+        out.push(first..last);
+        first = last;
+    }
+    out
 }
 
 /// Which blocks are emitted a second time, in pieces: where a chunk ends or starts within such a

@@ -353,36 +353,24 @@ fn table(text: &Text, mode: emit::Mode) -> Table {
 
 /// Names and block ranges of the definitions: one per symbol, fewer where there would be too many.
 fn functions(elf: &Elf, blocks: &[Block]) -> Vec<(String, Range<usize>)> {
-    let mut groups: Vec<(Option<usize>, Range<usize>)> = Vec::new();
-    for (i, block) in blocks.iter().enumerate() {
-        let Some(first) = block.first() else { continue };
-        let owner = elf
-            .symbols
-            .partition_point(|s| s.addr <= first.pc)
-            .checked_sub(1);
-        match groups.last_mut() {
-            Some((o, range)) if *o == owner => range.end = i + 1,
-            _ => groups.push((owner, i..i + 1)),
-        }
-    }
+    let groups = blocks::functions(elf, blocks);
     let per = groups.len().div_ceil(MAX_DEFINITIONS).max(1);
     let mut seen: HashSet<String> = HashSet::new();
     groups
         .chunks(per)
         .filter_map(|chunk| {
-            let (owner, first) = chunk.first()?;
-            let (_, last) = chunk.last()?;
-            let base = match owner {
-                Some(o) => format!("guest.{}", elf.name(&elf.symbols[*o])),
+            let range = chunk.first()?.start..chunk.last()?.end;
+            let pc = blocks[range.start].first().map_or(0, |s| s.pc);
+            let after = elf.symbols.partition_point(|s| s.addr <= pc);
+            let mut name = match after.checked_sub(1) {
+                Some(owner) => format!("guest.{}", elf.name(&elf.symbols[owner])),
                 None => "guest".to_owned(),
             };
-            let pc = blocks[first.start].first().map_or(0, |s| s.pc);
-            let mut name = base;
             // A symbol may have such a name, too.
             while !seen.insert(name.clone()) {
                 name = format!("{name}@{pc:x}");
             }
-            Some((name, first.start..last.end))
+            Some((name, range))
         })
         .collect()
 }

@@ -69,28 +69,16 @@ pub fn natural(blocks: &[Block], inside: &[bool]) -> Loops {
             None => break,
         };
         body.sort_unstable_by_key(|b| order.rank[*b]);
-        body.iter().for_each(|b| times[*b] = 0);
-        times[head] = ALWAYS;
-        for block in body.iter().copied() {
-            let next = || graph.to.of(block).iter().filter(|to| found[**to] == whole);
-            let leaving = next().filter(|to| !inside[**to]).count() as u64;
-            let staying = next().count() as u64 - leaving;
-            let left = match (staying, leaving) {
-                (_, 0) => 0,
-                (0, _) => times[block],
-                _ => times[block] / SELDOM,
-            };
-            let shares = [
-                left / leaving.max(1),
-                (times[block] - left) / staying.max(1),
-            ];
-            for to in next().filter(|to| order.rank[**to] > order.rank[block]) {
-                times[*to] += shares[usize::from(inside[*to])];
-            }
-            if inside[block] {
-                loops.left[block] = loops.left[block].max(left);
-            }
-        }
+        let within = |block: usize| found[block] == whole;
+        estimate(
+            &graph,
+            &order,
+            &body,
+            within,
+            inside,
+            &mut times,
+            &mut loops.left,
+        );
         // What of it is inside: backward again, and forward from the head to what that finds.
         found[head] = behind;
         todo.extend(tails());
@@ -115,6 +103,41 @@ pub fn natural(blocks: &[Block], inside: &[bool]) -> Loops {
         }
     }
     loops
+}
+
+/// Estimates how often a loop's blocks, in their order, are executed in a round (into `times`), and
+/// raises to it how often the set is left behind each ([`Loops::left`]).
+fn estimate(
+    graph: &Graph,
+    order: &Order,
+    body: &[usize],
+    within: impl Fn(usize) -> bool,
+    inside: &[bool],
+    times: &mut [u64],
+    left: &mut [u64],
+) {
+    body.iter().for_each(|b| times[*b] = 0);
+    times[body[0]] = ALWAYS;
+    for block in body.iter().copied() {
+        let next = || graph.to.of(block).iter().copied().filter(|to| within(*to));
+        let leaving = next().filter(|to| !inside[*to]).count() as u64;
+        let staying = next().count() as u64 - leaving;
+        let leaves = match (staying, leaving) {
+            (_, 0) => 0,
+            (0, _) => times[block],
+            _ => times[block] / SELDOM,
+        };
+        let shares = [
+            leaves / leaving.max(1),
+            (times[block] - leaves) / staying.max(1),
+        ];
+        for to in next().filter(|to| order.rank[*to] > order.rank[block]) {
+            times[to] += shares[usize::from(inside[to])];
+        }
+        if inside[block] {
+            left[block] = left[block].max(leaves);
+        }
+    }
 }
 
 /// Which blocks of a function go to which.

@@ -4,12 +4,11 @@
 //! atomics. Moving the registers on its edges has to be worth it: its favourite registers must be
 //! others than the program's, and by enough.
 
-use crate::blocks::Block;
+use crate::blocks::{self, Block};
 use crate::loops::{self, ALWAYS, Loops};
 use crate::weights;
 use hartlog_elf::Elf;
 use hartlog_isa::{Effect, Flow, Inst};
-use std::ops::Range;
 use templates::asm::Gpr;
 use templates::block;
 use templates::place::Placement;
@@ -57,7 +56,7 @@ impl Regions {
 /// Finds the regions.
 pub fn find(elf: &Elf, blocks: &[Block], placement: &Placement, homes: &[Gpr]) -> Regions {
     let mut regions = Regions::none(placement, blocks.len());
-    for function in functions(elf, blocks) {
+    for function in blocks::functions(elf, blocks) {
         for candidate in candidates(&blocks[function.clone()]) {
             if regions.placements.len() >= MAX_REGIONS {
                 return regions;
@@ -97,24 +96,6 @@ fn favourites(uses: &[u64; 32], placement: &Placement, left: u64) -> Option<Vec<
     kept.truncate(kept.len() - swaps);
     kept.extend(&newcomers[..swaps]);
     Some(kept)
-}
-
-/// The blocks of each function.
-fn functions(elf: &Elf, blocks: &[Block]) -> Vec<Range<usize>> {
-    let start_of = |b: &Block| b.first().map_or(0, |s| s.pc);
-    let mut out = Vec::new();
-    let mut first = 0;
-    while first < blocks.len() {
-        let owner = elf
-            .symbols
-            .partition_point(|s| s.addr <= start_of(&blocks[first]));
-        let end = elf.symbols.get(owner).map_or(u64::MAX, |s| s.addr);
-        let last = first + blocks[first..].partition_point(|b| start_of(b) < end);
-        let last = last.max(first + 1);
-        out.push(first..last);
-        first = last;
-    }
-    out
 }
 
 /// What may be a region of a function.
