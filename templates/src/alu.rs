@@ -59,13 +59,13 @@ impl Emitter<'_> {
             Op::Ror => self.rotate_var(Shift::Shr, Size::Q, rd, rs1, rs2),
             Op::Rolw => self.rotate_var(Shift::Shl, Size::D, rd, rs1, rs2),
             Op::Rorw => self.rotate_var(Shift::Shr, Size::D, rd, rs1, rs2),
-            Op::AddUw => self.shift_add(1, true, rd, rs1, rs2),
-            Op::Sh1add => self.shift_add(2, false, rd, rs1, rs2),
-            Op::Sh2add => self.shift_add(4, false, rd, rs1, rs2),
-            Op::Sh3add => self.shift_add(8, false, rd, rs1, rs2),
-            Op::Sh1addUw => self.shift_add(2, true, rd, rs1, rs2),
-            Op::Sh2addUw => self.shift_add(4, true, rd, rs1, rs2),
-            Op::Sh3addUw => self.shift_add(8, true, rd, rs1, rs2),
+            Op::AddUw => self.shift_add(inst, 1, true),
+            Op::Sh1add => self.shift_add(inst, 2, false),
+            Op::Sh2add => self.shift_add(inst, 4, false),
+            Op::Sh3add => self.shift_add(inst, 8, false),
+            Op::Sh1addUw => self.shift_add(inst, 2, true),
+            Op::Sh2addUw => self.shift_add(inst, 4, true),
+            Op::Sh3addUw => self.shift_add(inst, 8, true),
             Op::SlliUw => self.shift_left_uw(rd, rs1, imm as u8),
             Op::Clz => self.count(Count::Lzcnt, Size::Q, rd, rs1),
             Op::Ctz => self.count(Count::Tzcnt, Size::Q, rd, rs1),
@@ -692,8 +692,12 @@ impl Emitter<'_> {
         self.done_of(size, rd, A);
     }
 
-    /// `rs2 + rs1 * scale`, rs1 zero-extended from 32 bits if `uw`.
-    fn shift_add(&mut self, scale: u8, uw: bool, rd: u8, rs1: u8, rs2: u8) {
+    /// `rs2 + rs1 * scale + imm`, rs1 zero-extended from 32 bits if `uw`; without, `imm` is 0.
+    fn shift_add(&mut self, inst: &Inst, scale: u8, uw: bool) {
+        let Inst {
+            rd, rs1, rs2, imm, ..
+        } = *inst;
+        let disp = if uw { 0 } else { imm };
         let dst = self.dst(rd);
         let b = self.full(rs2);
         let index = if uw {
@@ -711,7 +715,7 @@ impl Emitter<'_> {
                 let index = Mem {
                     base: None,
                     index: Some((index, scale)),
-                    disp: 0,
+                    disp,
                     narrow: false,
                 };
                 self.asm.lea(Size::Q, dst, index);
@@ -721,7 +725,7 @@ impl Emitter<'_> {
                 let sum = Mem {
                     base: Some(base),
                     index: Some((index, scale)),
-                    disp: 0,
+                    disp,
                     narrow: false,
                 };
                 self.asm.lea(Size::Q, dst, sum);

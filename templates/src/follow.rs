@@ -136,7 +136,7 @@ impl Emitter<'_> {
             Some(Lazy::Inst(def)) => def,
         };
         let scaled = |scale: u8| {
-            (def.rs1 != 0 && def.rs2 != 0).then_some(Address::Scaled {
+            (def.rs1 != 0 && def.rs2 != 0 && def.imm == 0).then_some(Address::Scaled {
                 base: def.rs2,
                 index: def.rs1,
                 scale,

@@ -3,7 +3,7 @@
 //! An instruction whose source is a deferred value is rewritten to one instruction that reads the
 //! deferred one's own sources. The result is again an instruction of the ISA table (a rotate of
 //! Zbb, an address computation of Zba, a 32-bit form), for which there is a template. Immediates
-//! are not limited to 12 bits here.
+//! are not limited to 12 bits here, and `sh1add` to `sh3add` have one: it is added.
 
 use crate::emit::{Emitter, Lazy};
 use hartlog_isa::{Inst, Op};
@@ -181,11 +181,31 @@ impl Emitter<'_> {
                 });
             match pending {
                 Some(r) => {
+                    self.rotate_for_mask(&form, r);
                     self.settle(r);
                     form = Form::of(&original);
                 }
                 None => return form.finish(&original),
             }
+        }
+    }
+
+    /// Of what is shifted right for a mask alone, what the mask leaves may be rotated there: that
+    /// needs no copy.
+    fn rotate_for_mask(&mut self, form: &Form, r: u8) {
+        let Some(Lazy::Inst(shift)) = self.lazy(r) else {
+            return;
+        };
+        let (op, bits) = match shift.op {
+            Op::Srli => (Op::Rori, 64),
+            Op::Srliw => (Op::Roriw, 32),
+            _ => return,
+        };
+        let left = bits - shift.imm;
+        let inside = form.imm >= 0 && (left >= 31 || form.imm >> left == 0);
+        let last = self.remaining_uses(r) == 1 && !self.is_left_with(r);
+        if form.op == Op::Andi && inside && last && shift.rs1 != r {
+            self.set_lazy(r, Lazy::Inst(Inst { op, ..shift }));
         }
     }
 
@@ -400,6 +420,16 @@ fn fold_first(f: &Form, x: &Inst) -> Option<Form> {
             Some(Form::multiple(false, source, i32::try_from(factor).ok()?))
         }
         (Op::Addiw, Op::Slli) if j == 0 && i < 32 => unary(Op::Slliw, i),
+        // Scaled indices less or more a constant.
+        (Op::Slli, Op::Addi) => {
+            let imm = i32::try_from(i64::from(i) << j).ok()?;
+            let sum = Form::binary(shift_add(j)?, source, X0);
+            Some(Form { imm, ..sum })
+        }
+        (Op::Add, Op::Sh1add | Op::Sh2add | Op::Sh3add) if x.rs2 == 0 => {
+            let sum = Form::binary(x.op, source, f.b);
+            Some(Form { imm: i, ..sum })
+        }
         // Scaled zero-extended indices.
         (Op::Slli, Op::AddUw) if x.rs2 == 0 => unary(Op::SlliUw, j),
         (Op::Add, Op::AddUw) if x.rs2 == 0 => Some(Form::binary(Op::AddUw, source, f.b)),

@@ -339,9 +339,9 @@ impl Emitter<'_> {
     /// A deferred sum as part of an address. Its own sources are in place.
     fn folded_address(&mut self, def: &Inst, imm: i32) -> Option<Mem> {
         use hartlog_isa::Op;
+        let disp = imm.checked_add(def.imm)?;
         let scale = match def.op {
             Op::Addi => {
-                let disp = imm.checked_add(def.imm)?;
                 if def.rs1 == 0 {
                     return None;
                 }
@@ -362,7 +362,7 @@ impl Emitter<'_> {
         Some(Mem {
             base: Some(base),
             index: Some((index, scale)),
-            disp: imm,
+            disp,
             narrow: false,
         })
     }

@@ -52,7 +52,7 @@ impl Emitter<'_> {
     }
 
     /// Makes a deferred value the value of `r`. The home keeps what it holds.
-    pub(super) fn set_lazy(&mut self, r: u8, lazy: Lazy) {
+    pub(crate) fn set_lazy(&mut self, r: u8, lazy: Lazy) {
         self.drop_lazy(r);
         self.obsolete(r);
         self.forget_carry(r);
@@ -205,6 +205,11 @@ impl Emitter<'_> {
     /// Reads of the current value of `r` still to come in this block.
     pub(crate) fn remaining_uses(&self, r: u8) -> u8 {
         self.remaining.count[r as usize & 31]
+    }
+
+    /// Whether the block is left, sideways or at its end, with the value that `r` has.
+    pub(crate) fn is_left_with(&self, r: u8) -> bool {
+        self.remaining.exit & bit(r) != 0
     }
 
     /// Registers whose current value nobody needs any more.

@@ -101,6 +101,11 @@ fn calls_that_blocks_go_through() {
 }
 
 #[test]
+fn scaled_indices_and_fields() {
+    family("scaled indices and fields", idioms::indices_and_fields);
+}
+
+#[test]
 fn products_with_constants() {
     family("products with constants", idioms::multiples);
 }

@@ -269,7 +269,13 @@ impl Maker {
             self.rng.imm12(),
         );
         let some = self.rng.below(2) as i32;
-        match self.rng.below(8) {
+        match self.rng.below(9) {
+            8 => {
+                let (t, op) = (self.dst(), self.rng.pick(&[Op::Srli, Op::Srliw]));
+                let mask = self.rng.pick(&[1, 255, 2047, imm]);
+                self.push(Inst::new(op, t, r, 0, b & 31));
+                self.push(Inst::new(Op::Andi, r, t, 0, mask));
+            }
             0 | 1 => {
                 let right = self.rng.pick(&[Op::Srli, Op::Srai]);
                 self.push(Inst::new(Op::Slli, r, r, 0, b));
@@ -327,6 +333,11 @@ impl Maker {
         let half = POINTERS as i32 / 2;
         let s = self.src();
         self.push(Inst::new(Op::Andi, i, s, 0, half - 1));
+        // The index and the address may be off by as much, in opposite directions.
+        let off = self.rng.pick(&[0, 0, 1, -1, 64, -64]);
+        if off != 0 {
+            self.push(Inst::new(Op::Addi, i, i, 0, off));
+        }
         self.push(Inst::new(Op::Slli, t, i, 0, 3));
         self.push(Inst::new(Op::Add, t, t, BASE_TABLE, 0));
         self.push(Inst::new(
@@ -334,7 +345,7 @@ impl Maker {
             t,
             t,
             0,
-            if hidden { 8 * half } else { 0 },
+            if hidden { 8 * half } else { 0 } - 8 * off,
         ));
         if hidden {
             self.push(Inst::new(Op::Srli, t, t, 0, 32));

@@ -216,6 +216,59 @@ pub fn multiples(scope: Scope, visit: Visit) {
     }
 }
 
+/// Scaled indices with a constant, and what reads memory there; fields cut out by a shift and a mask,
+/// where the block is left before, between or behind.
+pub fn indices_and_fields(scope: Scope, visit: Visit) {
+    let places = [(1, 2, 3), (16, 17, 18), (1, 17, 1), (16, 2, 2)];
+    let modes = [Mode::Fast, Mode::Trace, Mode::Replay];
+    // What checks addresses takes the solver long.
+    let modes = match scope {
+        Scope::Full => &modes[..],
+        Scope::Quick => &modes[..2],
+    };
+    for (mode, (t, a, d)) in modes.iter().copied().flat_map(|m| places.map(|p| (m, p))) {
+        let config = placed(mode, false, 0);
+        let mut chain = |steps: &[Inst]| {
+            let mut insts = steps.to_vec();
+            insts.push(Inst::new(Op::Lui, 5, 0, 0, 0x5000));
+            visit(&Case::new(&config, case::straight(&insts)), None);
+        };
+        for (c, k) in [(1, 1), (-1, 2), (256, 2), (2047, 3), (-2048, 3)] {
+            for (x, y) in [(5, t), (t, 5)] {
+                let index = Inst::new(Op::Addi, 5, a, 0, c);
+                let scaled = Inst::new(Op::Slli, 5, 5, 0, k);
+                let sum = |rd| Inst::new(Op::Add, rd, x, y, 0);
+                chain(&[index, scaled, sum(d)]);
+                chain(&[index, scaled, sum(5), Inst::new(Op::Ld, d, 5, 0, -8)]);
+                chain(&[index, scaled, sum(5), Inst::new(Op::Sw, 0, 5, a, 16)]);
+                chain(&[index, scaled, Inst::new(Op::Lhu, d, 5, 0, 2)]);
+                chain(&[index, scaled, sum(5), Inst::new(Op::Addi, d, 5, 0, c)]);
+            }
+        }
+        for (op, by, mask) in [
+            (Op::Srli, 8, 255),
+            (Op::Srli, 52, 2047),
+            (Op::Srli, 53, 2047),
+            (Op::Srli, 54, 2047),
+            (Op::Srliw, 8, 255),
+            (Op::Srliw, 21, 2047),
+            (Op::Srliw, 22, 2047),
+            (Op::Srli, 4, -16),
+        ] {
+            let leave = Inst::new(Op::Beq, 0, t, 20, 256);
+            let (shift, field) = (
+                Inst::new(op, 5, a, 0, by),
+                Inst::new(Op::Andi, d, 5, 0, mask),
+            );
+            chain(&[shift, field]);
+            chain(&[shift, leave, field]);
+            chain(&[shift, field, leave]);
+            chain(&[Inst::new(op, 5, 5, 0, by), field]);
+            chain(&[shift, field, Inst::new(Op::Add, 20, 5, d, 0)]);
+        }
+    }
+}
+
 /// Two products or quotients of the same operands: in every placement of the two destinations and
 /// operands, with nothing or something between them.
 pub fn halves(scope: Scope, visit: Visit) {
