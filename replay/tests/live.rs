@@ -194,12 +194,17 @@ impl Running {
     /// Stops the replayer, and waits until the program has filled all slots: the number of chunks
     /// that it has handed over.
     fn stall(&self) -> u64 {
+        /// So often the program has to be found waiting for the same chunk: it may have got a slot
+        /// just before, and not have looked.
+        const LOOKS: u32 = 20;
         signal(self.replayer(), Signal::STOP);
+        within(LONG, "the replayer's stop", || is_stopped(self.replayer()));
         let at = offset_of!(Control, producer_waits) as u64;
-        let mut chunks = 0;
+        let (mut chunks, mut looks) = (0, 0);
         within(LONG, "a full ring", || {
-            chunks = long(&self.ring, at);
-            chunks != 0
+            let before = std::mem::replace(&mut chunks, long(&self.ring, at));
+            looks = if chunks == before { looks + 1 } else { 0 };
+            chunks != 0 && looks >= LOOKS
         });
         chunks - 1
     }
@@ -217,6 +222,19 @@ impl Running {
 
 fn signal(pid: Pid, signal: Signal) {
     kill_process(pid, signal).expect("it is there");
+}
+
+/// Whether a signal has stopped all threads: they go on for a while after it was sent.
+fn is_stopped(pid: Pid) -> bool {
+    let tasks = std::fs::read_dir(format!("/proc/{}/task", pid.as_raw_nonzero()));
+    tasks.expect("its threads").flatten().all(|task| {
+        let stat = std::fs::read_to_string(task.path().join("stat")).unwrap_or_default();
+        let state = stat
+            .rsplit(')')
+            .next()
+            .and_then(|rest| rest.split_whitespace().next());
+        state == Some("T")
+    })
 }
 
 fn is_gone(pid: Pid) -> bool {
