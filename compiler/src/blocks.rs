@@ -8,6 +8,7 @@
 
 use crate::code::{Instruction, Text, far_target};
 use crate::discover::Leaders;
+use crate::weights;
 use hartlog_elf::Elf;
 use hartlog_format::layout::MAX_BLOCK_STEPS;
 use hartlog_isa::{Flow, Inst, Op};
@@ -19,8 +20,10 @@ use templates::block::{Follow, MAX_SKIPPED, Step, ends_block};
 pub const MAX_STEPS: usize = 512;
 const _: () = assert!(MAX_STEPS as u64 <= MAX_BLOCK_STEPS);
 
-/// Instructions that a block may repeat from blocks that start elsewhere.
+/// Instructions that a block may repeat in a loop, from blocks that start elsewhere...
 const MAX_REPEATED: usize = 16;
+/// ...and outside of loops, where code is executed less often for its size.
+const FEW_REPEATED: usize = 8;
 
 /// Instructions of called functions that a block may go through.
 const MAX_CALLED: usize = 16;
@@ -39,10 +42,12 @@ pub type Block = Vec<Step>;
 /// Forms the blocks of a program, ascending by start.
 pub fn form(text: &Text, leaders: Leaders) -> Vec<Block> {
     let heads = loop_heads(text);
+    let depths = weights::loop_depths(text);
     let mut former = Former {
         text,
         leaders,
         heads,
+        depths,
     };
     let mut blocks = Vec::new();
     let mut steps = Vec::with_capacity(MAX_STEPS);
@@ -192,6 +197,8 @@ struct Former<'a> {
     text: &'a Text,
     leaders: Leaders,
     heads: Vec<bool>,
+    /// Per instruction how many loops are around it.
+    depths: Vec<u32>,
 }
 
 impl Former<'_> {
@@ -380,7 +387,8 @@ impl Former<'_> {
         }
         // A loop keeps its head to itself, but a dispatch is better off repeated: each copy of
         // the jump is predicted on its own.
-        (computed || !self.heads[index]).then_some(n)
+        let few = self.depths[index] > 0 || repeated + n <= FEW_REPEATED;
+        (computed || few && !self.heads[index]).then_some(n)
     }
 
     /// Repeats a loop whose backward branch, to `target`, ends the block.

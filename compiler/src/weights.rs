@@ -110,7 +110,7 @@ pub(crate) fn order(uses: &[u64; 32]) -> Vec<u8> {
 }
 
 /// Per instruction how many backward branches span it.
-fn loop_depths(text: &Text) -> Vec<u32> {
+pub(crate) fn loop_depths(text: &Text) -> Vec<u32> {
     let mut change = vec![0i32; text.instructions.len() + 1];
     for (index, instruction) in text.instructions.iter().enumerate() {
         let Some(inst) = instruction.inst else {
