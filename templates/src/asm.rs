@@ -75,7 +75,7 @@ impl Asm {
             encodings: Encodings::new(),
             labels: Vec::new(),
             branches: Branches::default(),
-            end_of_flow: 0,
+            end_of_flow: UNBOUND,
         }
     }
 
@@ -123,6 +123,7 @@ impl Asm {
         // The buffer stays for the next definition.
         self.code.clear();
         self.flags = Flags::default();
+        self.end_of_flow = UNBOUND;
         code
     }
 
@@ -131,7 +132,7 @@ impl Asm {
         self.branches.moved(offset)
     }
 
-    /// Whether nothing falls into the next instruction, unless a label is bound to it.
+    /// Whether nothing falls into the next instruction, and no label is bound to it.
     pub fn is_flow_ended(&self) -> bool {
         self.end_of_flow == self.pos()
     }
@@ -146,6 +147,7 @@ impl Asm {
     pub fn bind(&mut self, label: Label) {
         self.labels[label.0 as usize] = self.pos();
         self.flags.joined(self.pos());
+        self.end_of_flow = UNBOUND;
     }
 
     #[inline(always)]

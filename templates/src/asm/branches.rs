@@ -51,7 +51,7 @@ pub(super) struct Branches {
 }
 
 impl Branches {
-    /// A jump of `bytes` was emitted that ends at `end`.
+    /// A jump in its long form was emitted, up to `end`.
     pub fn push(&mut self, end: u32, conditional: bool, label: Option<Label>) -> Branch {
         let index = self.jumps.len() as u32;
         self.jumps.push(Jump {
@@ -290,6 +290,23 @@ mod tests {
         asm.bind(far);
         let code = asm.finish();
         assert_eq!(code.len(), 2 + 100 + 10 * 2);
+    }
+
+    #[test]
+    fn flow_ends_behind_a_jump_and_nowhere_else() {
+        let mut asm = Asm::new();
+        assert!(!asm.is_flow_ended());
+        let end = asm.jmp_open().end;
+        assert!(asm.is_flow_ended());
+        asm.finish();
+        // At the same offset of other code.
+        (0..end).for_each(|_| asm.push(Gpr::Rax));
+        assert!(!asm.is_flow_ended());
+        asm.ud2();
+        assert!(asm.is_flow_ended());
+        let label = asm.label();
+        asm.bind(label);
+        assert!(!asm.is_flow_ended());
     }
 
     #[test]
