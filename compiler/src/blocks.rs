@@ -8,7 +8,6 @@
 
 use crate::code::{Instruction, Text, far_target};
 use crate::discover::Leaders;
-use crate::weights;
 use hartlog_elf::Elf;
 use hartlog_format::layout::MAX_BLOCK_STEPS;
 use hartlog_isa::{Flow, Inst, Op};
@@ -39,10 +38,10 @@ const RA: u8 = 1;
 /// A block: its steps, the first at its start.
 pub type Block = Vec<Step>;
 
-/// Forms the blocks of a program, ascending by start.
-pub fn form(text: &Text, leaders: Leaders) -> Vec<Block> {
+/// Forms the blocks of a program, ascending by start. `depths`: per instruction how many loops are
+/// around it ([`loop_depths`](crate::weights::loop_depths)).
+pub fn form(text: &Text, leaders: Leaders, depths: &[u32]) -> Vec<Block> {
     let heads = loop_heads(text);
-    let depths = weights::loop_depths(text);
     let mut former = Former {
         text,
         leaders,
@@ -198,7 +197,7 @@ struct Former<'a> {
     leaders: Leaders,
     heads: Vec<bool>,
     /// Per instruction how many loops are around it.
-    depths: Vec<u32>,
+    depths: &'a [u32],
 }
 
 impl Former<'_> {

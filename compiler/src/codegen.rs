@@ -5,7 +5,7 @@ use crate::code::Text;
 use crate::regions::{self, Regions};
 use crate::{Mode, Options};
 use hartlog_elf::Elf;
-use hartlog_format::contract::Site;
+use hartlog_format::contract::{REPLAY_TABLE_ENTRY, Site};
 use hartlog_format::witness::Columns;
 use std::collections::HashSet;
 use std::ops::Range;
@@ -56,6 +56,11 @@ impl Table {
     /// Size in bytes.
     pub fn bytes(&self) -> u64 {
         self.len() * self.entry
+    }
+
+    /// Whether entries are relative to the biased state address, and not host addresses.
+    pub fn is_relative(&self) -> bool {
+        self.entry == REPLAY_TABLE_ENTRY
     }
 
     /// Offset of the entry of a guest pc from the first.

@@ -166,9 +166,10 @@ pub fn compile(elf: &Elf, options: &Options) -> Result<Translation, Error> {
     let leaders = find_leaders(elf, &code, options);
     statistics.microseconds.discover = clock.lap();
 
-    let blocks = blocks::form(&code, leaders);
+    let depths = weights::loop_depths(&code);
+    let blocks = blocks::form(&code, leaders, &depths);
     let starts: Vec<u64> = elf.symbols.iter().map(|s| s.addr).collect();
-    let order = weights::registers(&code, &starts);
+    let order = weights::registers(&code, &starts, &depths);
     statistics.microseconds.blocks = clock.lap();
 
     let mut generated = codegen::generate(elf, &code, &blocks, &order, options);
@@ -189,7 +190,7 @@ pub fn compile(elf: &Elf, options: &Options) -> Result<Translation, Error> {
     statistics.microseconds.codegen = clock.lap();
 
     // The object takes their memory.
-    drop((blocks, code));
+    drop((blocks, code, depths));
     let object = object::write(elf, &mut generated, options)?;
     statistics.object_bytes = object.len() as u64;
     statistics.microseconds.object = clock.lap();

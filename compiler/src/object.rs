@@ -127,7 +127,7 @@ pub fn write(elf: &Elf, code: &mut Code, options: &Options) -> Result<Vec<u8>, E
             w.link(*from, at, to, R_X86_64_PC32, i64::from(offset) - 4)?;
         }
     }
-    state_block(&mut w, &parts, &functions, code, options.mode)?;
+    state_block(&mut w, &parts, &functions, code)?;
     let segments = segments(&mut w, &parts, elf)?;
     let (ranges, sites) = ranges(&mut w, &parts, &functions, code)?;
     let (symbols, names) = symbols(&mut w, &parts, elf)?;
@@ -149,9 +149,9 @@ pub fn write(elf: &Elf, code: &mut Code, options: &Options) -> Result<Vec<u8>, E
 /// Appends the jump table, each entry as one without a block: the linker script puts the stubs,
 /// whose first routine leaves with `reason::JUMP`, on the first page after the table, and the state
 /// block of a program at [`HOST_BASE`]. The runtime checks this.
-fn blank(out: &mut Vec<u8>, table: &Table, mode: Mode) {
+fn blank(out: &mut Vec<u8>, table: &Table) {
     let end = (TABLE_OFFSET + table.bytes()).next_multiple_of(PAGE);
-    if mode == Mode::Replay {
+    if table.is_relative() {
         let relative = end as i32 - contract::STATE_BIAS;
         (0..table.len()).for_each(|_| out.extend_from_slice(&relative.to_le_bytes()));
     } else {
@@ -160,16 +160,10 @@ fn blank(out: &mut Vec<u8>, table: &Table, mode: Mode) {
     }
 }
 
-fn state_block(
-    w: &mut Writer,
-    parts: &Parts,
-    functions: &[Id],
-    code: &Code,
-    mode: Mode,
-) -> Result<(), Error> {
+fn state_block(w: &mut Writer, parts: &Parts, functions: &[Id], code: &Code) -> Result<(), Error> {
     let mut data = Vec::with_capacity((TABLE_OFFSET + code.table.bytes()) as usize);
     data.resize(TABLE_OFFSET as usize, 0u8);
-    blank(&mut data, &code.table, mode);
+    blank(&mut data, &code.table);
     w.define(parts.state, data)?;
     let entries = code.definitions.iter().map(|d| d.blocks.len()).sum();
     w.relocations.reserve(parts.state, entries);
@@ -180,7 +174,7 @@ fn state_block(
             }
             let at = TABLE_OFFSET + code.table.offset(block.pc);
             let entry = i64::from(block.entry);
-            if mode == Mode::Replay {
+            if code.table.is_relative() {
                 // The entry is relative to the biased state address, the relocation to the entry.
                 let addend = at as i64 - i64::from(contract::STATE_BIAS) + entry;
                 w.link(parts.state, at, *id, R_X86_64_PC32, addend)?;

@@ -17,10 +17,9 @@ const ROUNDS: usize = 4;
 const MAX_CALLS: u64 = LOOP_FACTOR.pow(MAX_DEPTH);
 
 /// Guest registers from the hottest to the coldest, without x0. `starts` are the addresses of the
-/// functions, ascending.
-pub fn registers(text: &Text, starts: &[u64]) -> Vec<u8> {
-    let depths = loop_depths(text);
-    let calls = call_counts(text, &depths, starts);
+/// functions, ascending, `depths` what [`loop_depths`] says.
+pub fn registers(text: &Text, starts: &[u64], depths: &[u32]) -> Vec<u8> {
+    let calls = call_counts(text, depths, starts);
     let mut uses = [0u64; 32];
     let mut function = 0;
     for (i, instruction) in text.instructions.iter().enumerate() {
@@ -110,7 +109,7 @@ pub(crate) fn order(uses: &[u64; 32]) -> Vec<u8> {
 }
 
 /// Per instruction how many backward branches span it.
-pub(crate) fn loop_depths(text: &Text) -> Vec<u32> {
+pub fn loop_depths(text: &Text) -> Vec<u32> {
     let mut change = vec![0i32; text.instructions.len() + 1];
     for (index, instruction) in text.instructions.iter().enumerate() {
         let Some(inst) = instruction.inst else {

@@ -224,17 +224,20 @@ fn signal(pid: Pid, signal: Signal) {
     kill_process(pid, signal).expect("it is there");
 }
 
+/// State and parent of a process or thread, by its folder in /proc (proc(5), stat).
+fn state_and_parent(of: &Path) -> Option<[String; 2]> {
+    let stat = std::fs::read_to_string(of.join("stat")).ok()?;
+    let mut fields = stat.rsplit(')').next()?.split_whitespace();
+    Some([fields.next()?.to_owned(), fields.next()?.to_owned()])
+}
+
 /// Whether a signal has stopped all threads: they go on for a while after it was sent.
 fn is_stopped(pid: Pid) -> bool {
     let tasks = std::fs::read_dir(format!("/proc/{}/task", pid.as_raw_nonzero()));
-    tasks.expect("its threads").flatten().all(|task| {
-        let stat = std::fs::read_to_string(task.path().join("stat")).unwrap_or_default();
-        let state = stat
-            .rsplit(')')
-            .next()
-            .and_then(|rest| rest.split_whitespace().next());
-        state == Some("T")
-    })
+    tasks
+        .expect("its threads")
+        .flatten()
+        .all(|task| state_and_parent(&task.path()).is_some_and(|[state, _]| state == "T"))
 }
 
 fn is_gone(pid: Pid) -> bool {
@@ -246,8 +249,7 @@ fn child_of(parent: u32, program: &Path) -> Option<Pid> {
     let entries = std::fs::read_dir("/proc").expect("/proc").flatten();
     entries.into_iter().find_map(|entry| {
         let pid: i32 = entry.file_name().to_str()?.parse().ok()?;
-        let stat = std::fs::read_to_string(entry.path().join("stat")).ok()?;
-        let found = stat.rsplit(')').next()?.split_whitespace().nth(1)?;
+        let [_, found] = state_and_parent(&entry.path())?;
         let exe = std::fs::read_link(entry.path().join("exe")).ok()?;
         let it = found == parent.to_string() && exe == program;
         it.then(|| Pid::from_raw(pid)).flatten()

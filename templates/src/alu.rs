@@ -692,12 +692,9 @@ impl Emitter<'_> {
         self.done_of(size, rd, A);
     }
 
-    /// `rs2 + rs1 * scale + imm`, rs1 zero-extended from 32 bits if `uw`; without, `imm` is 0.
+    /// `rs2 + rs1 * scale + imm`, rs1 zero-extended from 32 bits if `uw`.
     fn shift_add(&mut self, inst: &Inst, scale: u8, uw: bool) {
-        let Inst {
-            rd, rs1, rs2, imm, ..
-        } = *inst;
-        let disp = if uw { 0 } else { imm };
+        let Inst { rd, rs1, rs2, .. } = *inst;
         let dst = self.dst(rd);
         let b = self.full(rs2);
         let index = if uw {
@@ -710,27 +707,17 @@ impl Emitter<'_> {
         } else {
             self.reg_full(rs1, A)
         };
-        match b {
-            Src::Imm(_) => {
-                let index = Mem {
-                    base: None,
-                    index: Some((index, scale)),
-                    disp,
-                    narrow: false,
-                };
-                self.asm.lea(Size::Q, dst, index);
-            }
-            b => {
-                let base = self.in_reg(b, Size::Q, D);
-                let sum = Mem {
-                    base: Some(base),
-                    index: Some((index, scale)),
-                    disp,
-                    narrow: false,
-                };
-                self.asm.lea(Size::Q, dst, sum);
-            }
-        }
+        let base = match b {
+            Src::Imm(_) => None,
+            b => Some(self.in_reg(b, Size::Q, D)),
+        };
+        let sum = Mem {
+            base,
+            index: Some((index, scale)),
+            disp: inst.imm,
+            narrow: false,
+        };
+        self.asm.lea(Size::Q, dst, sum);
         self.done(rd, dst);
     }
 

@@ -179,6 +179,9 @@ impl Asm {
         self.emit(code, [Operand::Imm(0)]);
         self.flags = flags;
         let conditional = code != Code::Jmp_rel32_64;
+        if !conditional {
+            self.end_of_flow = self.pos();
+        }
         self.branches.push(self.pos(), conditional, label)
     }
 
@@ -740,7 +743,6 @@ impl Asm {
     /// `jmp` to a label.
     pub fn jmp(&mut self, label: Label) {
         self.branch(Code::Jmp_rel32_64, Some(label));
-        self.end_of_flow = self.pos();
     }
 
     /// `jcc` to a place that [`Asm::aim`] tells, or the linker.
@@ -750,9 +752,13 @@ impl Asm {
 
     /// `jmp` to a place that [`Asm::aim`] tells, or the linker.
     pub fn jmp_open(&mut self) -> Branch {
-        let branch = self.branch(Code::Jmp_rel32_64, None);
-        self.end_of_flow = branch.end;
-        branch
+        self.branch(Code::Jmp_rel32_64, None)
+    }
+
+    /// `jmp` to an offset.
+    pub fn jmp_to(&mut self, offset: u32) {
+        let jump = self.jmp_open();
+        self.aim(jump, offset);
     }
 
     /// Makes a jump go to an offset.

@@ -203,24 +203,18 @@ impl Emitter<'_> {
                 let scaled = |scale: u8| Address {
                     base: (def.rs2 != 0).then_some(def.rs2),
                     index: (def.rs1 != 0).then_some((def.rs1, scale)),
-                    disp: imm,
-                };
-                let moved = |scale: u8| Address {
                     disp: def.imm.wrapping_add(imm),
-                    ..scaled(scale)
                 };
                 // Only the lower 32 bits of an address matter, so zero extensions drop out.
                 let folded = match def.op {
                     Op::Addi | Op::Addiw => Some(plain(def.rs1, imm.wrapping_add(def.imm))),
                     Op::Add | Op::AddUw => Some(scaled(1)),
-                    Op::Sh1add => Some(moved(2)),
-                    Op::Sh2add => Some(moved(4)),
-                    Op::Sh3add => Some(moved(8)),
-                    Op::Sh1addUw => Some(scaled(2)),
-                    Op::Sh2addUw => Some(scaled(4)),
-                    Op::Sh3addUw => Some(scaled(8)),
+                    Op::Sh1add | Op::Sh1addUw => Some(scaled(2)),
+                    Op::Sh2add | Op::Sh2addUw => Some(scaled(4)),
+                    Op::Sh3add | Op::Sh3addUw => Some(scaled(8)),
                     Op::Slli | Op::SlliUw if (1..=3).contains(&def.imm) => Some(Address {
                         base: None,
+                        disp: imm,
                         ..scaled(1 << def.imm)
                     }),
                     _ => None,

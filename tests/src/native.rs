@@ -8,9 +8,7 @@
 use crate::program::Program;
 use crate::reference::{GuestMemory, Region};
 use compiler::codegen::Table;
-use hartlog_format::contract::{
-    HartState, REPLAY_TABLE_ENTRY, STATE_BIAS, Site, TABLE_OFFSET, WINDOW, reason,
-};
+use hartlog_format::contract::{HartState, STATE_BIAS, Site, TABLE_OFFSET, WINDOW, reason};
 use hartlog_format::layout::{LOG_BYTES_PER_STEP, MAX_BLOCK_STEPS, PAGE};
 use std::io;
 use std::ops::Range;
@@ -398,10 +396,9 @@ impl Machine {
             }
         }
         // An entry is a host address, or relative to the biased state address.
-        let replay = code.table.entry == REPLAY_TABLE_ENTRY;
         let mut put = |at: u64, target: usize| {
             let at = (TABLE_OFFSET + at) as usize;
-            if replay {
+            if code.table.is_relative() {
                 let relative = target as i32 - STATE_BIAS;
                 bytes[at..at + 4].copy_from_slice(&relative.to_le_bytes());
             } else {

@@ -4,7 +4,7 @@ use crate::elf::Image;
 pub use compiler::blocks::Cut;
 use compiler::codegen::{self, Code};
 pub use compiler::{Columns, Mode};
-use compiler::{Options, blocks, code, listing};
+use compiler::{Options, blocks, code, listing, weights};
 use hartlog_elf::Elf;
 
 /// How a program is translated.
@@ -76,7 +76,7 @@ impl Program {
         };
         let (text, _) = code::decode_text(&elf)?;
         let leaders = compiler::find_leaders(&elf, &text, &options);
-        let formed = blocks::form(&text, leaders);
+        let formed = blocks::form(&text, leaders, &weights::loop_depths(&text));
         let code = codegen::generate(&elf, &text, &formed, &setup.order, &options);
         Ok(Program { elf, code, setup })
     }

@@ -116,8 +116,7 @@ impl Emitter<'_> {
                     None => self.refuse(pc, steps),
                     Some(short) => {
                         self.give_back(pc, steps);
-                        let jump = self.asm.jmp_open();
-                        self.asm.aim(jump, short);
+                        self.asm.jmp_to(short);
                     }
                 }
             }
@@ -198,8 +197,7 @@ impl Emitter<'_> {
         self.mark(pc);
         self.enter_region(0);
         self.move_homes(region);
-        let jump = self.asm.jmp_open();
-        self.asm.aim(jump, block);
+        self.asm.jmp_to(block);
     }
 
     /// Leaves the block for `target` with `refund` steps charged too many. The target's own

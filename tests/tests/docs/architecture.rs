@@ -120,7 +120,11 @@ fn inst_listing(elf: &Elf, load: u64) -> String {
 
 fn block_listing(elf: &Elf, translation: &Translation) -> String {
     let (code, _) = compiler::code::decode_text(elf).expect("it decodes");
-    let blocks = compiler::blocks::form(&code, compiler::discover::leaders(elf, &code));
+    let (leaders, depths) = (
+        compiler::discover::leaders(elf, &code),
+        compiler::weights::loop_depths(&code),
+    );
+    let blocks = compiler::blocks::form(&code, leaders, &depths);
     let mut out = String::new();
     for block in &blocks {
         let first = block.first().map_or(0, |s| s.pc);
